@@ -117,7 +117,7 @@ FINDINGS = pa.schema(
 )
 
 #: Sightings of citizens whose score is good again: what can mark an alert as recovered.
-RECOVERIES = pa.schema([_CITIZEN_KEY, _SCORE, _EVENT_TIME])
+RECOVERIES = pa.schema([_CITIZEN_KEY, _SCORE, _EVENT_TIME, _REPORT_ID])
 
 #: The desk's history, one row a change of an alert. No names: see `IDENTITIES`.
 ALERTS = pa.schema(

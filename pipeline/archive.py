@@ -1,0 +1,86 @@
+"""The driver's way from screened slices to the archive: choose, stage, commit, trim.
+
+What is chosen (each report and each identity once) is decided in the order of
+the log; files may be staged for one window while the one before is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.desk import Desk
+from pipeline.lake.seen import SeenIdentities, SeenReports
+from pipeline.lake.stage import Add, Choice
+from pipeline.lake.tables import Lake, Window
+from pipeline.log import Log
+from pipeline.work import Done, SlicesOnCluster
+
+#: Reports that go into one file: large enough to be worth one, small enough not to hold up alerts.
+_GROUP_BYTES = 16_000_000
+
+
+class Archivist:
+    """Archives windows of screened slices, exactly once and in order."""
+
+    def __init__(self, lake: Lake, log: Log, desk: Desk, cluster: SlicesOnCluster, retention_s: float) -> None:
+        self._lake, self._log, self._desk, self._cluster = lake, log, desk, cluster
+        self._retention_s = retention_s
+        self._reports = SeenReports(lake.reports_of_hour)
+        self._identities: SeenIdentities | None = None
+        self._windows = 0
+        self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()
+
+    async def archive(self, done: Sequence[Done]) -> dict[str, int]:
+        """Archive a window; returns its counts. Calls must start in the order of the log."""
+        async with self._choosing:
+            self._windows += 1
+            number = self._windows
+            choices = await asyncio.to_thread(self._choose, done, number)
+            committing = asyncio.ensure_future(self._committing.acquire())
+        adds = await self._cluster.stage(str(self._lake.path), done, choices, _GROUP_BYTES)
+        await committing
+        try:
+            window = self._window(done, choices)
+            await asyncio.to_thread(self._commit, window, adds, number)
+        finally:
+            self._committing.release()
+        return dict(window.counts)
+
+    def _choose(self, done: Sequence[Done], number: int) -> list[Choice]:
+        if self._identities is None:
+            self._identities = SeenIdentities(self._lake.known_identities())
+        keys = (
+            np.concatenate([item.screened.fingerprints for item in done]),
+            np.concatenate([item.screened.times for item in done]),
+        )
+        fresh = np.split(
+            self._reports.select(keys, number), np.cumsum([len(item.screened.times) for item in done])[:-1]
+        )
+        return [
+            Choice(None if mask.all() else mask, self._identities.select(item.screened.people))
+            for item, mask in zip(done, fresh, strict=True)
+        ]
+
+    def _window(self, done: Sequence[Done], choices: Sequence[Choice]) -> Window:
+        stops = {f"{self._log.identity}/{item.slice.partition}": item.slice.stop for item in done}
+        counts = {"reports": 0, "sightings": 0, "rejects": 0, "duplicates": 0}
+        for item, choice in zip(done, choices, strict=True):
+            fresh = slice(None) if choice.reports is None else choice.reports
+            kept = item.screened.sightings[fresh]
+            counts["reports"] += len(kept)
+            counts["sightings"] += int(kept.sum())
+            counts["rejects"] += item.screened.rejects
+            counts["duplicates"] += len(item.screened.times) - len(kept)
+        return Window(stops, counts)
+
+    def _commit(self, window: Window, adds: dict[str, list[Add]], number: int) -> None:
+        self._lake.commit(window, adds)
+        self._reports.committed(number)
+        while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
+            self._lake.commit_alerts(history)
+        for source, stop in window.stops.items():
+            self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)

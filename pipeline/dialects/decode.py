@@ -1,0 +1,191 @@
+"""A slice's bytes → the canonical tables and the rejects: a pure function.
+
+`check` is the same judgement without the tables, for intake: what it lets pass,
+`decode` turns into reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import polars_hash as plh
+import pyarrow as pa
+
+from pipeline.dialects import canonical
+from pipeline.dialects.extra import find_extra, with_extra
+from pipeline.dialects.mapping import Dialect
+from pipeline.dialects.parse import Ints, Parsed, Reject, parse
+from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
+
+_HEX = np.zeros(256, np.uint8)
+_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many lines a block has, and which of them will be rejected."""
+
+    lines: int
+    rejects: list[Reject]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A slice in canonical tables.
+
+    ``people`` has one row for each of ``sightings``, in the same order, with the
+    schema of identities; both follow the order of ``reports``.
+    """
+
+    reports: pa.Table
+    sightings: pa.Table
+    people: pa.Table
+    rejects: pa.Table
+
+
+def check(data: bytes, dialect: Dialect, max_report_bytes: int) -> Checked:
+    """Judge every line of a block of NDJSON. Never raises for what stands in it."""
+    parsed, _, _ = _judge(data, dialect, max_report_bytes)
+    return Checked(len(parsed.lines), parsed.rejects)
+
+
+def decode(
+    data: bytes,
+    dialect: Dialect,
+    *,
+    secret: str,
+    first_report_id: int,
+    accepted_at: Sequence[tuple[int, float]],
+    max_report_bytes: int,
+) -> Decoded:
+    """Decode a block of NDJSON whose line i is report ``first_report_id + i``.
+
+    ``accepted_at`` says how many lines were accepted together and when (seconds
+    since the epoch), for all lines in order. ``secret`` keys the citizens' hash.
+    """
+    parsed, extra, rows = _judge(data, dialect, max_report_bytes)
+    counts = [count for count, _ in accepted_at]
+    moments = np.repeat(np.array([round(at * 1e6) for _, at in accepted_at], "datetime64[us]"), counts)
+    rejects = _reject_table(parsed, dialect, first_report_id, moments)
+    numbers = parsed.numbers[rows]
+    wire = parsed.wire if len(rows) == len(parsed.wire) else parsed.wire.take(pa.array(rows))
+    if len(rows) != len(parsed.wire):
+        extra = {int(np.searchsorted(rows, row)): text for row, text in extra.items() if row in set(rows.tolist())}
+    citizens, parents = canonical.citizens_of(wire, dialect)
+    report_id = pa.array(numbers + first_report_id)
+    fields = dialect.mapping.report
+    time = canonical.read_time(wire, dialect)
+    reports = {
+        "report_id": report_id,
+        "drone_id": canonical.read_text(wire, fields.drone_id),
+        "sequence": canonical.read_number(wire, fields.sequence and fields.sequence.path, pa.int64()),
+        "time": time,
+        "lat": canonical.read_number(wire, fields.lat.path, pa.float64()),
+        "lon": canonical.read_number(wire, fields.lon.path, pa.float64()),
+        "status": canonical.read_text(wire, fields.status),
+        "battery": canonical.read_number(wire, fields.battery and fields.battery.path, pa.float64()),
+        "temperature": canonical.read_number(wire, fields.temperature and fields.temperature.path, pa.float64()),
+        "citizens": pa.array(np.bincount(parents, minlength=len(wire)).astype(np.int32)),
+        "words": canonical.read_words(wire, citizens, parents, dialect),
+        "extra": with_extra(len(wire), extra),
+        "accepted_at": pa.array(moments[numbers]).cast(TIME),
+        "date": _date(time),
+    }
+    people = dialect.mapping.citizens
+    citizen_id = canonical.read_text(citizens, people.id)
+    citizen_name = canonical.read_name(citizens, people.name)
+    key = citizen_key(citizen_id, citizen_name, secret)
+    score = canonical.read_number(citizens, people.score.path, pa.float64())
+    parent = pa.array(parents)
+    sightings = {
+        "position": pa.array(_position(parents)),
+        "citizen_key": key,
+        "peacescore": canonical.to_peacescore(score, dialect),
+        "score": score,
+        "action": canonical.read_text(citizens, people.action),
+        **{name: reports[name].take(parent) for name in ("report_id", "drone_id", "time", "lat", "lon", "date")},
+    }
+    identities = {"citizen_key": key, "citizen_id": citizen_id, "citizen_name": citizen_name}
+    return Decoded(_table(reports, REPORTS), _table(sightings, SIGHTINGS), _table(identities, IDENTITIES), rejects)
+
+
+def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed, dict[int, str], Ints]:
+    """Parsed lines with all rejects in it, unknown fields by wire row, and the wire rows that are in order."""
+    parsed = parse(data, dialect, max_report_bytes)
+    extra, not_json = find_extra(parsed, dialect)
+    bad = {row: Reject(int(parsed.numbers[row]), why) for row, why in canonical.faults(parsed.wire, dialect).items()}
+    for reject in not_json:
+        bad[int(np.searchsorted(parsed.numbers, reject.line))] = reject
+    rows = np.arange(len(parsed.wire))
+    if not bad:
+        return parsed, extra, rows
+    rejects = sorted([*parsed.rejects, *bad.values()], key=lambda reject: reject.line)
+    return Parsed(parsed.lines, parsed.wire, parsed.numbers, rejects), extra, np.delete(rows, list(bad))
+
+
+def citizen_key(citizen_id: pa.Array, citizen_name: pa.Array, secret: str) -> pa.Array:
+    """The keyed hash of each citizen: 64 bits of BLAKE3 over the secret and the id, or name if there is no id.
+
+    BLAKE3 with the key in front is a MAC, as it cannot be extended (BLAKE3 paper, section 2.6).
+    """
+    texts = [(b"i", citizen_id)] if not citizen_id.null_count else [(b"i", citizen_id), (b"n", citizen_name)]
+    columns = [(pl.lit(secret + mark.decode()) + pl.Series(values)) for mark, values in texts]
+    frame = pl.select(pl.coalesce(columns).alias("x"))
+    digest = frame.select(plh.col("x").chash.blake3())["x"].to_arrow().cast(pa.large_string())
+    if not len(digest):
+        return pa.array([], pa.int64())
+    start = np.frombuffer(digest.buffers()[1], np.int64, count=1, offset=8 * digest.offset)[0]
+    text = np.frombuffer(digest.buffers()[2], np.uint8, count=64 * len(digest), offset=start)
+    nibbles = _HEX[text.reshape(-1, 64)[:, :16]]
+    return pa.array(((nibbles[:, ::2] << 4) | nibbles[:, 1::2]).view(">i8").ravel().astype(np.int64))
+
+
+def _date(time: pa.Array) -> pa.Array:
+    """UTC days as text; the usual case of one day costs nothing a row."""
+    days = time.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    if len(days) and days.min() == days.max():
+        return pa.repeat(str(days[0]), len(days))
+    unique, inverse = np.unique(days, return_inverse=True)
+    return pa.array([str(day) for day in unique], pa.string()).take(pa.array(inverse))
+
+
+def _position(parents: Ints) -> np.ndarray[Any, np.dtype[np.int32]]:
+    first = np.searchsorted(parents, parents)
+    return (np.arange(len(parents)) - first).astype(np.int32)
+
+
+def _reject_table(parsed: Parsed, dialect: Dialect, first_report_id: int, moments: np.ndarray[Any, Any]) -> pa.Table:
+    numbers = np.array([reject.line for reject in parsed.rejects], np.int64)
+    accepted = pa.array(moments[numbers]).cast(TIME)
+    columns = {
+        "report_id": pa.array(numbers + first_report_id),
+        "reason": pa.array([reject.reason for reject in parsed.rejects], pa.string()),
+        "raw": pa.array([parsed.lines[reject.line] for reject in parsed.rejects], pa.binary()),
+        "dialect": pa.repeat(dialect.name, len(numbers)),
+        "accepted_at": accepted,
+        "date": _date(accepted),
+    }
+    return _table(columns, REJECTS)
+
+
+def _table(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def rejected(lines: Sequence[bytes], dialect: str, reason: str, first_report_id: int, accepted_at: float) -> Decoded:
+    """Lines of which none is taken, all for one reason, as `decode` would return them."""
+    accepted = pa.array([round(accepted_at * 1e6)] * len(lines), pa.int64()).cast(TIME)
+    columns = {
+        "report_id": pa.array(np.arange(len(lines)) + first_report_id),
+        "reason": pa.repeat(reason, len(lines)),
+        "raw": pa.array(lines, pa.binary()),
+        "dialect": pa.repeat(dialect, len(lines)),
+        "accepted_at": accepted,
+        "date": _date(accepted),
+    }
+    empty = (schema.empty_table() for schema in (REPORTS, SIGHTINGS, IDENTITIES))
+    return Decoded(*empty, _table(columns, REJECTS))

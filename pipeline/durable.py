@@ -1,0 +1,34 @@
+"""Files that survive a power cut: written, fsynced, and their directory entry too."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.errors import StorageError
+
+
+def sync(path: Path) -> None:
+    """fsync a file or a directory; `StorageError` if the disk refuses."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StorageError(f"{path} could not be made durable ({error.strerror}): check the disk") from error
+
+
+def replace(path: Path, content: bytes, durable: bool = True) -> None:
+    """Give a file new content, all or nothing; ``durable`` makes it survive a power cut."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(content)
+        if durable:
+            sync(fresh)
+        fresh.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path} could not be written ({error.strerror}): check the disk") from error
+    if durable:
+        sync(path.parent)

@@ -1,0 +1,216 @@
+"""THE path: from the log to alerts and archive, as one streamz expression.
+
+`run` sets up what the path needs, watches over it and takes it down; the path
+itself is `Flow.build`. Nothing in the graph raises: a step that fails ends the
+run with its error, and the next run goes on from the checkpoints of desk and lake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from streamz import Stream
+from tornado.ioloop import IOLoop
+
+from pipeline import cluster
+from pipeline.archive import Archivist
+from pipeline.desk import Desk
+from pipeline.dialects import workspace_dialect
+from pipeline.errors import PeacewatchError, StorageError
+from pipeline.lake.tables import Lake
+from pipeline.log import Log, open_log
+from pipeline.progress import Progress, Summary, write_snapshot
+from pipeline.rules import rule_from_settings
+from pipeline.tasks import Job
+from pipeline.work import Done, SlicesOnCluster
+from pipeline.workspace import Workspace
+
+_SLICE_BYTES = 6_000_000
+#: Enough to keep two workers of two threads busy while the driver looks elsewhere.
+_IN_FLIGHT = 6
+_SNAPSHOT_S = 0.5
+_STALLED_S = 300.0
+
+_T = TypeVar("_T")
+OnProgress = Callable[[int, int], None]
+
+
+class Flow:
+    """The path of one run, on a cluster that is connected."""
+
+    def __init__(self, workspace: Workspace, log: Log, desk: Desk, lake: Lake, on_cluster: SlicesOnCluster) -> None:
+        self.progress = Progress()
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._log, self._desk, self._lake, self._cluster = log, desk, lake, on_cluster
+        self._settings = workspace.settings
+        self._archivist = Archivist(lake, log, desk, on_cluster, self._settings.log.retention_h * 3600)
+        screened = desk.screened()
+        archived = {part: lake.archived(self._source(part)) for part in range(log.partitions)}
+        self._archived_at_start = archived
+        self._start = {part: min(at, screened.get(self._source(part), 0)) for part, at in archived.items()}
+        self._moved = time.monotonic()
+        self.build()
+
+    def build(self) -> None:
+        """The picture of the architecture: log → slices → decode, screen → desk → window → stage, commit."""
+        boundaries = {part: [offset] for part, offset in self._archived_at_start.items()}
+        settings = self._settings.lake
+        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, loop=IOLoop.current(), asynchronous=True)
+        alerted = self.slices.ordered(self._guard(self._cluster.decode_and_screen), _IN_FLIGHT).ordered(
+            self._guard(self._to_desk)
+        )
+        self.windows = alerted.window(settings.commit_s, settings.commit_mb * 1e6, _size)
+        self.windows.ordered(self._guard(self._to_lake), 2).sink(lambda _: None)
+
+    async def _to_desk(self, done: list[Done]) -> list[Done]:
+        for item in done:
+            screened = item.screened
+            applied = await asyncio.to_thread(
+                self._desk.apply,
+                self._source(item.slice.partition),
+                item.slice.stop,
+                screened.findings,
+                screened.recoveries,
+            )
+            self.progress.on_screened(item.slice.reports, item.slice.bytes, applied.opened, applied.latencies_s)
+        self._moved = time.monotonic()
+        return done
+
+    async def _to_lake(self, window: list[list[Done]]) -> None:
+        at_start = self._archived_at_start
+        done = [item for items in window for item in items if item.slice.stop > at_start[item.slice.partition]]
+        if done:
+            counts = await self._archivist.archive(done)
+            self.progress.on_archived(sum(item.slice.reports for item in done), counts)
+        self._moved = time.monotonic()
+
+    def _guard(self, step: Callable[[Any], Awaitable[_T]]) -> Callable[[Any], Awaitable[_T]]:
+        """A step that never raises into the graph: its error ends the run, and the step never returns."""
+
+        async def guarded(x: Any) -> _T:
+            try:
+                return await step(x)
+            except Exception as error:  # noqa: BLE001 - whatever it is ends the run, see `watch`
+                if not self.failure.done():
+                    self.failure.set_exception(error)
+                return await asyncio.get_running_loop().create_future()
+
+        return guarded
+
+    def _source(self, partition: int) -> str:
+        return f"{self._log.identity}/{partition}"
+
+    def total(self) -> int:
+        """Lines that this run has to screen, as far as the log goes now."""
+        return sum(end - self._start[part] for part, end in self._log.ends().items())
+
+    def to_archive(self) -> int:
+        """Lines that this run has to archive, as far as the log goes now."""
+        return sum(end - self._archived_at_start[part] for part, end in self._log.ends().items())
+
+    async def watch(self, stop: asyncio.Event, until_drained: bool, snapshot: Callable[[str], None]) -> None:
+        """Run until stopped or drained, then finish what is in flight. Raises what ended the run."""
+        self.slices.start()
+        stopping = False
+        while True:
+            snapshot("running")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.failure), _SNAPSHOT_S if not stopping else 0.02)
+            if stop.is_set() or (until_drained and self._all_emitted()):
+                stopping = True
+                self.slices.stop()
+            if stopping and self.progress.screened >= self._emitted():
+                await self.windows.flush()
+                if self._archived():
+                    return
+            if self._emitted() > self.progress.screened and time.monotonic() - self._moved > _STALLED_S:
+                raise PeacewatchError(f"nothing has moved for {_STALLED_S:.0f} s: look at the Dask workers' logs")
+
+    def _emitted(self) -> int:
+        return sum(at - self._start[part] for part, at in self.slices.position.items())
+
+    def _all_emitted(self) -> bool:
+        return self.slices.position == self._log.ends()
+
+    def _archived(self) -> bool:
+        at_start = self._archived_at_start
+        return self.progress.archived >= sum(max(0, at - at_start[part]) for part, at in self.slices.position.items())
+
+
+def _size(done: list[Done]) -> float:
+    return sum(item.slice.bytes for item in done)
+
+
+def run(
+    workspace: Workspace,
+    until_drained: bool = False,
+    scheduler: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Run the pipeline until it is told to stop (SIGINT, SIGTERM), or until the log is drained.
+
+    ``on_progress(done, total)`` is called twice a second, in lines of the log.
+    """
+    return asyncio.run(_run(workspace, until_drained, scheduler, on_progress))
+
+
+async def _run(
+    workspace: Workspace, until_drained: bool, scheduler: str | None, on_progress: OnProgress | None
+) -> Summary:
+    settings = workspace.settings
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    lake = Lake.open_for_writing(workspace.lake_path)
+    log = open_log(workspace.log_url, settings.log)
+    desk = Desk(workspace.desk_url, settings.reports.late_after_s)
+    try:
+        job = make_job(workspace, log, lake)
+        address = settings.cluster.scheduler if scheduler is None else scheduler
+        async with cluster.connect(settings.cluster, address) as client:
+            flow = Flow(workspace, log, desk, lake, SlicesOnCluster(client, job, partial(workspace_dialect, workspace)))
+            flow.progress.workers = len(client.scheduler_info()["workers"])
+
+            def snapshot(state: str) -> None:
+                total = flow.total()
+                lag, archive_lag = total - flow.progress.screened, flow.to_archive() - flow.progress.archived
+                write_snapshot(workspace.live_path, flow.progress.snapshot(state, lag, archive_lag))
+                if on_progress is not None:
+                    on_progress(flow.progress.screened, total)
+
+            try:
+                await flow.watch(stop, until_drained, snapshot)
+            finally:
+                snapshot("stopped")
+            return flow.progress.summary()
+    finally:
+        desk.close()
+        log.close()
+        lake.close()
+
+
+def make_job(workspace: Workspace, log: Log, lake: Lake) -> Job:
+    """What the tasks of a run need; `StorageError` if the log is not the one that the archive continues."""
+    settings = workspace.settings
+    sources = {part: f"{log.identity}/{part}" for part in range(log.partitions)}
+    for part, begin in log.begins().items():
+        archived = lake.archived(sources[part])
+        if begin > archived:
+            raise StorageError(
+                f"partition {part} of the log begins at {begin}, but the archive ends at {archived}: "
+                "reports between were trimmed; restore the archive or the log from a backup"
+            )
+    return Job(
+        log_url=workspace.log_url,
+        log_settings=settings.log,
+        sources={part: lake.source_number(source) for part, source in sources.items()},
+        secret=workspace.secret,
+        max_report_bytes=settings.reports.max_report_kb * 1024,
+        rule=rule_from_settings(settings.rules),
+    )

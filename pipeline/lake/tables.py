@@ -1,0 +1,232 @@
+"""The archive: Delta tables, committed exactly once, durable before anyone relies on it.
+
+One commit touches several tables. Before the first, a *plan* of all of them
+is made durable; whoever opens the archive for writing after a crash first finishes
+the last plan. A table's Delta transactions (log partition → offset) tell which
+parts of a plan it has already. One writer at a time: `open_for_writing` holds a lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from pipeline.durable import replace, sync
+from pipeline.errors import Conflict, StorageError
+from pipeline.fingerprints import Hashes, identity_fingerprints, report_fingerprints
+from pipeline.lake.seen import HOUR_US, Keys
+from pipeline.lake.stage import Add, action, from_json, to_json, write
+from pipeline.schema import TABLES, TIME, is_partitioned
+
+_PLAN = "last-commit.json"
+_SOURCES = "sources.json"
+_LOCK = "writer.lock"
+#: The order of commits: a report is there only when everything of it is.
+_ORDER = ("identities", "sightings", "rejects", "reports")
+_DESK = "desk"
+
+COUNTS = ("reports", "sightings", "rejects", "duplicates")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one commit archives: up to which offset of each source, and how much of what it is."""
+
+    stops: Mapping[str, int]
+    counts: Mapping[str, int]  # keys of `COUNTS`
+
+
+class Lake:
+    """The archive below one directory. Reading needs no lock; see `open_for_writing`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: TextIO | None = None
+        self._tables: dict[str, DeltaTable] = {}
+
+    @classmethod
+    def open_for_writing(cls, path: Path) -> Lake:
+        """Make what is missing, take the writer's lock, finish the last commit.
+
+        Raises `Conflict` if another process writes, `StorageError` if the archive is torn.
+        """
+        path.mkdir(parents=True, exist_ok=True)
+        lake = cls(path)
+        lake._lock = (path / _LOCK).open("a+")
+        try:
+            fcntl.flock(lake._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lake._lock.seek(0)
+            owner = lake._lock.read() or "unknown"
+            raise Conflict(f"{path} is written by process {owner} already: stop that `run` first") from None
+        lake._lock.truncate(0)
+        lake._lock.write(str(os.getpid()))
+        lake._lock.flush()
+        for name in TABLES:
+            lake._create(name)
+        plan = lake._plan()
+        if plan:
+            lake._carry_out(plan)
+        return lake
+
+    def close(self) -> None:
+        """Give the writer's lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def table(self, name: str) -> DeltaTable:
+        """A Delta table, at its newest version; `StorageError` if there is none."""
+        if name not in self._tables:
+            try:
+                self._tables[name] = DeltaTable(self.path / name)
+            except TableNotFoundError:
+                raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
+        else:
+            self._tables[name].update_incremental()
+        return self._tables[name]
+
+    def exists(self) -> bool:
+        """Whether anything was ever archived here."""
+        return (self.path / "reports" / "_delta_log").is_dir()
+
+    def source_number(self, source: str) -> int:
+        """The number of a log partition in report ids, given at first sight and kept for ever."""
+        sources = self.sources()
+        if source not in sources:
+            sources.append(source)
+            replace(self.path / _SOURCES, json.dumps(sources).encode())
+        return sources.index(source)
+
+    def sources(self) -> list[str]:
+        """All log partitions that were ever archived from, in the order of their numbers."""
+        file = self.path / _SOURCES
+        return list(json.loads(file.read_text("utf-8"))) if file.exists() else []
+
+    def archived(self, source: str, table: str = "reports") -> int:
+        """The offset up to which a table holds a log partition."""
+        version: int | None = self.table(table).transaction_version(source)
+        return version or 0
+
+    def totals(self) -> dict[str, int]:
+        """How many reports, sightings, rejects and duplicates were ever archived."""
+        plan = self._plan()
+        return dict(plan["totals"]) if plan else dict.fromkeys(COUNTS, 0)
+
+    def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
+        """Make staged files part of the archive, all of them or none, exactly once, and durable."""
+        before = self.totals()
+        plan = {
+            "stops": dict(window.stops),
+            "adds": to_json(dict(adds)),
+            "totals": {name: before[name] + window.counts[name] for name in COUNTS},
+        }
+        replace(self.path / _PLAN, json.dumps(plan).encode())
+        self._carry_out(plan)
+
+    def commit_alerts(self, rows: pa.Table) -> None:
+        """Append changes of alerts (schema ALERTS, in order of revision) that are not there yet."""
+        rows = rows.filter(pc.greater(rows["revision"], self.archived(_DESK, "alerts")))
+        if rows.num_rows:
+            adds = write(self.path / "alerts", "alerts", rows)
+            self._append("alerts", adds, {_DESK: pc.max(rows["revision"]).as_py()})
+
+    def alerts_revision(self) -> int:
+        """The last change of an alert that is archived."""
+        return self.archived(_DESK, "alerts")
+
+    def reports_of_hour(self, hour: int) -> Keys:
+        """Fingerprints and event times of the archived reports of an hour (since 1970)."""
+        table = self.table("reports")
+        files = pa.table(table.get_add_actions(flatten=True))
+        begin, end = (pa.scalar(at * HOUR_US, TIME) for at in (hour, hour + 1))
+        names = files.column_names
+        if "min.time" in names and files.num_rows:
+            overlap = pc.and_(pc.less(files["min.time"], end), pc.greater_equal(files["max.time"], begin))
+            files = files.filter(pc.fill_null(overlap, True))
+        hashes, times = [np.array([], np.uint64)], [np.array([], np.int64)]
+        for path in files["path"].to_pylist() if files.num_rows else []:
+            rows = pq.read_table(
+                self.path / "reports" / path,
+                columns=["drone_id", "time", "sequence"],
+                filters=[("time", ">=", begin), ("time", "<", end)],
+                partitioning=None,
+            )
+            moments = rows["time"].cast(pa.int64()).to_numpy()
+            hashes.append(report_fingerprints(rows["drone_id"], moments, rows["sequence"]))
+            times.append(moments)
+        return np.concatenate(hashes), np.concatenate(times)
+
+    def known_identities(self) -> Hashes:
+        """Fingerprints of all archived identities."""
+        rows = self.table("identities").to_pyarrow_table(columns=["citizen_key", "citizen_name"])
+        return identity_fingerprints(rows["citizen_key"], rows["citizen_name"])
+
+    def _create(self, name: str) -> None:
+        folder = self.path / name
+        if not DeltaTable.is_deltatable(str(folder)):
+            table = DeltaTable.create(
+                folder, schema=TABLES[name], name=name, partition_by=["date"] if is_partitioned(name) else None
+            )
+            self._sync_log(name, table.version())
+            sync(folder)
+            sync(self.path)
+
+    def _plan(self) -> dict[str, Any] | None:
+        file = self.path / _PLAN
+        try:
+            return dict(json.loads(file.read_text("utf-8"))) if file.exists() else None
+        except ValueError as error:
+            raise StorageError(f"{file} is torn ({error}): restore it from a backup") from None
+
+    def _carry_out(self, plan: dict[str, Any]) -> None:
+        adds = from_json(plan["adds"])
+        for name in _ORDER:
+            table = self.table(name)
+            behind = {s: stop for s, stop in plan["stops"].items() if (table.transaction_version(s) or -1) < stop}
+            if behind:
+                self._append(name, adds[name], behind)
+
+    def _append(self, name: str, adds: list[Add], versions: Mapping[str, int]) -> None:
+        table = self.table(name)
+        try:
+            table.create_write_transaction(
+                [AddAction(**action(add)) for add in adds],
+                mode="append",
+                schema=table.schema(),
+                partition_by=["date"] if is_partitioned(name) else None,
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction(source, version) for source, version in versions.items()]
+                ),
+            )
+        except DeltaError as error:
+            raise StorageError(f"the archive's table {name} did not take a commit: {error}") from error
+        table.update_incremental()
+        self._sync_log(name, table.version())
+
+    def _sync_log(self, name: str, version: int) -> None:
+        log = self.path / name / "_delta_log"
+        sync(log / f"{version:020}.json")
+        sync(log)
+
+
+def read_rejects(lake: Lake, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Rejected lines, newest first: reason, raw (bytes), dialect, accepted_at, report_id."""
+    if not lake.exists():
+        return
+    rows = lake.table("rejects").to_pyarrow_table(columns=["report_id", "reason", "raw", "dialect", "accepted_at"])
+    rows = rows.sort_by([("accepted_at", "descending"), ("report_id", "descending")])
+    yield from rows.slice(0, limit).to_pylist()

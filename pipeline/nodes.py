@@ -1,0 +1,127 @@
+"""The streamz nodes of the flow: a log as a source, ordered work in parallel, windows.
+
+streamz's own `map_async` spins while it waits and its buffers die of an
+exception; these wait on events. What runs in them must not raise: `flow` wraps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from streamz import Source, Stream
+
+from pipeline.log import Log, Slice
+
+_POLL_S = 0.005
+
+
+def cut(slice: Slice, at: int) -> tuple[Slice, Slice]:
+    """A slice in two: up to offset ``at``, and from there on; bytes in proportion."""
+    first = slice.bytes * (at - slice.start) // slice.reports
+    return (
+        Slice(slice.partition, slice.start, at, first, slice.dialect, slice.accepted_at),
+        Slice(slice.partition, at, slice.stop, slice.bytes - first, slice.dialect, slice.accepted_at),
+    )
+
+
+def split_at(slice: Slice, offsets: list[int]) -> list[Slice]:
+    """A slice cut at those of ``offsets`` that lie inside it."""
+    pieces = [slice]
+    for offset in sorted(offsets):
+        if pieces[-1].start < offset < pieces[-1].stop:
+            pieces[-1:] = cut(pieces[-1], offset)
+    return pieces
+
+
+@Stream.register_api(staticmethod)
+class tail(Source):  # type: ignore[misc]  # noqa: N801
+    """Emits slices of a log from ``positions`` on, for ever, waiting for whoever is downstream.
+
+    ``boundaries``: offsets of each partition that no slice may span. ``position``
+    is where the next slice starts.
+    """
+
+    def __init__(
+        self, log: Log, positions: dict[int, int], boundaries: dict[int, list[int]], max_bytes: int, **kwargs: Any
+    ) -> None:
+        self.position = dict(positions)
+        self._log, self._boundaries, self._max_bytes = log, boundaries, max_bytes
+        super().__init__(**kwargs)
+
+    async def _run(self) -> None:
+        slices = self._log.slices(self.position, self._max_bytes, limit=1)
+        for found in slices:
+            for piece in split_at(found, self._boundaries.get(found.partition, [])):
+                self.position[piece.partition] = piece.stop
+                await asyncio.gather(*self._emit(piece))
+        if not slices:
+            await asyncio.sleep(_POLL_S)
+
+
+@Stream.register_api()
+class ordered(Stream):  # type: ignore[misc]  # noqa: N801
+    """Applies an async function to at most ``parallelism`` elements at a time; emits results in order.
+
+    An element's place is free again when everyone downstream has taken its result.
+    """
+
+    def __init__(
+        self, upstream: Stream, function: Callable[[Any], Awaitable[Any]], parallelism: int = 1, **kwargs: Any
+    ) -> None:
+        self._function = function
+        self._places = asyncio.Semaphore(parallelism)
+        self._tasks: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+        super().__init__(upstream, ensure_io_loop=True, **kwargs)
+        self._emitter = asyncio.ensure_future(self._emit_in_order())
+
+    async def update(self, x: Any, who: Any = None, metadata: Any = None) -> None:
+        await self._places.acquire()
+        self._tasks.put_nowait(asyncio.ensure_future(self._function(x)))
+
+    async def _emit_in_order(self) -> None:
+        while True:
+            result = await (await self._tasks.get())
+            await asyncio.gather(*self._emit(result))
+            self._places.release()
+
+    def destroy(self, *args: Any) -> None:
+        self._emitter.cancel()
+        super().destroy(*args)
+
+
+@Stream.register_api()
+class window(Stream):  # type: ignore[misc]  # noqa: N801
+    """Gathers elements into lists: until ``size`` of them sums up to ``limit``, or ``seconds`` after the first."""
+
+    def __init__(
+        self, upstream: Stream, seconds: float, limit: float, size: Callable[[Any], float], **kwargs: Any
+    ) -> None:
+        self._seconds, self._limit, self._size = seconds, limit, size
+        self._elements: list[Any] = []
+        self._held = 0.0
+        self._timer: asyncio.Task[None] | None = None
+        super().__init__(upstream, ensure_io_loop=True, **kwargs)
+
+    async def update(self, x: Any, who: Any = None, metadata: Any = None) -> None:
+        self._elements.append(x)
+        self._held += self._size(x)
+        if self._held >= self._limit:
+            await self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.ensure_future(self._flush_later())
+
+    async def _flush_later(self) -> None:
+        await asyncio.sleep(self._seconds)
+        self._timer = None
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Emit now what has been gathered, if anything."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._elements:
+            elements, self._elements, self._held = self._elements, [], 0.0
+            await asyncio.gather(*self._emit(elements))

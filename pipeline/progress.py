@@ -1,0 +1,121 @@
+"""How a run is doing: counts, rates and latencies, and the live snapshot that shows them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.durable import replace
+
+_RATE_OVER_S = 10.0
+_LATENCIES = 10_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    reports: int
+    sightings: int
+    alerts_opened: int
+    rejected: int
+    duplicates: int
+    seconds: float
+    megabytes: float
+
+
+@dataclass
+class Progress:
+    """The counts of a run so far. Not thread-safe: the driver's loop owns it."""
+
+    started_at: float = field(default_factory=time.time)
+    reports: int = 0
+    sightings: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    alerts_opened: int = 0
+    bytes: int = 0
+    screened: int = 0  # lines through the desk
+    archived: int = 0  # lines in the lake
+    workers: int = 0
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
+
+    def on_screened(self, lines: int, size: int, opened: int, latencies_s: Any) -> None:
+        """Count a slice whose findings are on the desk; ``latencies_s`` has one value a finding."""
+        self.screened += lines
+        self.bytes += size
+        self.alerts_opened += opened
+        self._latencies.extend(latencies_s.tolist())
+
+    def on_archived(self, lines: int, counts: dict[str, int]) -> None:
+        """Count a window that is in the archive."""
+        self.archived += lines
+        self.reports += counts["reports"]
+        self.sightings += counts["sightings"]
+        self.rejected += counts["rejects"]
+        self.duplicates += counts["duplicates"]
+
+    def latency_ms(self) -> dict[str, float | None]:
+        """Accepted → stored on the desk, of the last 10,000 findings."""
+        if not self._latencies:
+            return {"p50": None, "p99": None}
+        low, high = np.percentile(np.array(self._latencies), [50, 99]) * 1000
+        return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
+
+    def rates(self, now: float) -> tuple[float, float]:
+        """Reports and megabytes a second, over the last 10 s."""
+        self._marks.append((now, self.screened, self.bytes))
+        while len(self._marks) > 2 and now - self._marks[0][0] > _RATE_OVER_S:
+            self._marks.popleft()
+        then, lines, size = self._marks[0]
+        if now <= then:
+            return 0.0, 0.0
+        return (self.screened - lines) / (now - then), (self.bytes - size) / 1e6 / (now - then)
+
+    def summary(self) -> Summary:
+        """The run as a whole."""
+        seconds = round(time.time() - self.started_at, 3)
+        megabytes = round(self.bytes / 1e6, 3)
+        return Summary(
+            self.reports, self.sightings, self.alerts_opened, self.rejected, self.duplicates, seconds, megabytes
+        )
+
+    def snapshot(self, state: str, lag: int, archive_lag: int) -> dict[str, Any]:
+        """The live snapshot; lags in reports."""
+        now = time.time()
+        reports, megabytes = self.rates(now)
+        return {
+            "pid": os.getpid(),
+            "state": state,
+            "started_at": self.started_at,
+            "updated_at": now,
+            "reports": self.reports,
+            "sightings": self.sightings,
+            "rejected": self.rejected,
+            "duplicates": self.duplicates,
+            "alerts_opened": self.alerts_opened,
+            "reports_per_s": round(reports, 1),
+            "megabytes_per_s": round(megabytes, 2),
+            "lag_reports": lag,
+            "archive_lag_reports": archive_lag,
+            "latency_ms": self.latency_ms(),
+            "workers": self.workers,
+        }
+
+
+def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
+    """Replace the live snapshot; readers see the old one or the new one."""
+    replace(path, json.dumps(snapshot).encode(), durable=False)
+
+
+def read_snapshot(path: Path) -> dict[str, Any] | None:
+    """The live snapshot, or None if nothing has run here yet."""
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
