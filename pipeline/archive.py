@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.desk import Desk
+from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Add, Choice
 from pipeline.lake.tables import Lake, Window
@@ -21,6 +22,8 @@ from pipeline.work import Done, SlicesOnCluster
 
 #: Reports that go into one file: large enough to be worth one, small enough not to hold up alerts.
 _GROUP_BYTES = 16_000_000
+#: Commits between looks for small files to merge.
+_UPKEEP_EVERY = 32
 
 
 class Archivist:
@@ -46,9 +49,16 @@ class Archivist:
         try:
             window = self._window(done, choices)
             await asyncio.to_thread(self._commit, window, adds, number)
+            if number % _UPKEEP_EVERY == 0:
+                await self._compact()
         finally:
             self._committing.release()
         return dict(window.counts)
+
+    async def _compact(self) -> None:
+        for merge in await asyncio.to_thread(upkeep.plan_all, self._lake):
+            merged = await self._cluster.merge_files(merge, self._lake.path)
+            await asyncio.to_thread(upkeep.commit, self._lake, merge, merged)
 
     def _choose(self, done: Sequence[Done], number: int) -> list[Choice]:
         if self._identities is None:

@@ -61,7 +61,8 @@ class Flow:
         """The picture of the architecture: log → slices → decode, screen → desk → window → stage, commit."""
         boundaries = {part: [offset] for part, offset in self._archived_at_start.items()}
         settings = self._settings.lake
-        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, loop=IOLoop.current(), asynchronous=True)
+        loop = {"loop": IOLoop.current(), "asynchronous": True}
+        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, **loop)
         alerted = self.slices.ordered(self._guard(self._cluster.decode_and_screen), _IN_FLIGHT).ordered(
             self._guard(self._to_desk)
         )
@@ -99,7 +100,8 @@ class Flow:
             except Exception as error:  # noqa: BLE001 - whatever it is ends the run, see `watch`
                 if not self.failure.done():
                     self.failure.set_exception(error)
-                return await asyncio.get_running_loop().create_future()
+                never: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+                return await never
 
         return guarded
 
@@ -133,14 +135,14 @@ class Flow:
                 raise PeacewatchError(f"nothing has moved for {_STALLED_S:.0f} s: look at the Dask workers' logs")
 
     def _emitted(self) -> int:
-        return sum(at - self._start[part] for part, at in self.slices.position.items())
+        return sum(at - self._start[part] for part, at in self._position().items())
 
     def _all_emitted(self) -> bool:
-        return self.slices.position == self._log.ends()
+        return self._position() == self._log.ends()
 
     def _archived(self) -> bool:
         at_start = self._archived_at_start
-        return self.progress.archived >= sum(max(0, at - at_start[part]) for part, at in self.slices.position.items())
+        return self.progress.archived >= sum(max(0, at - at_start[part]) for part, at in self._position().items())
 
 
 def _size(done: list[Done]) -> float:
@@ -175,7 +177,7 @@ async def _run(
         address = settings.cluster.scheduler if scheduler is None else scheduler
         async with cluster.connect(settings.cluster, address) as client:
             flow = Flow(workspace, log, desk, lake, SlicesOnCluster(client, job, partial(workspace_dialect, workspace)))
-            flow.progress.workers = len(client.scheduler_info()["workers"])
+            flow.progress.workers = len(await client.nthreads())
 
             def snapshot(state: str) -> None:
                 total = flow.total()

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 
-from pipeline.dialects import Dialect
+from pipeline.dialects import Decoded, Dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.stage import Add, Choice, merge
+from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Slice
 from pipeline.nodes import cut
 from pipeline.tasks import Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
@@ -30,7 +32,7 @@ class Done:
     """A screened slice; its tables wait on a worker as ``decoded``."""
 
     screened: Screened
-    decoded: Future
+    decoded: Future[Decoded]
 
     @property
     def slice(self) -> Slice:
@@ -68,7 +70,7 @@ class SlicesOnCluster:
         decoded = self._client.submit(reject_slice, slice, self._job, reason, pure=False, priority=_URGENT)
         return [Done(await self._screen(decoded, slice), decoded)]
 
-    async def _screen(self, decoded: Future, slice: Slice) -> Screened:
+    async def _screen(self, decoded: Future[Decoded], slice: Slice) -> Screened:
         future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)
         result: Screened = await future
         return result
@@ -102,6 +104,11 @@ class SlicesOnCluster:
             for group in lists
         ]
         return merge([await future for future in futures])
+
+    async def merge_files(self, merge: Merge, lake: Path) -> Add:
+        """Write one file in place of several, on a worker; durable, not committed."""
+        result: Add = await self._client.submit(carry_out, lake, merge, pure=False, priority=_LATER)
+        return result
 
 
 def _describe(error: BaseException | None) -> str:

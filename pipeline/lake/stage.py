@@ -99,24 +99,53 @@ def _by_date(rows: pa.Table) -> Iterable[tuple[str | None, pa.Table]]:
 
 
 def _write_file(folder: Path, date: str | None, rows: pa.Table) -> Add:
-    name = f"{uuid.uuid4().hex}.zstd.parquet"
-    relative = f"date={date}/{name}" if date else name
+    relative = _new_name(date)
     path = folder / relative
     new_folder = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
-    pq.write_table(
-        rows,
-        path,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[column for column in _DICTIONARY if column.split(".")[0] in rows.column_names],
-        column_encoding=dict.fromkeys(_DELTA & set(rows.column_names), "DELTA_BINARY_PACKED"),
-    )
-    sync(path)
-    sync(path.parent)
+    pq.write_table(rows, path, **_writing(rows.schema))
     if new_folder:
         sync(folder)
-    return Add(relative, path.stat().st_size, rows.num_rows, date, json.dumps(_stats(rows)))
+    return _durable(folder, relative, date, rows.num_rows, _stats(rows))
+
+
+def merge_files(folder: Path, date: str | None, paths: Sequence[str]) -> Add:
+    """One file with the rows of several of a table and day, in their order, fsynced; one in memory at a time."""
+    relative = _new_name(date)
+    schema = pq.read_schema(folder / paths[0])
+    rows, stats = 0, []
+    with pq.ParquetWriter(folder / relative, schema, **_writing(schema)) as writer:
+        for path in paths:
+            part = pq.read_table(folder / path, partitioning=None).cast(schema)
+            writer.write_table(part)
+            rows += part.num_rows
+            stats.append(_stats(part))
+    ranges = {
+        "minValues": {name: min(stat["minValues"][name] for stat in stats) for name in stats[0]["minValues"]},
+        "maxValues": {name: max(stat["maxValues"][name] for stat in stats) for name in stats[0]["maxValues"]},
+    }
+    return _durable(folder, relative, date, rows, {"numRecords": rows, **ranges, "nullCount": {}})
+
+
+def _new_name(date: str | None) -> str:
+    name = f"{uuid.uuid4().hex}.zstd.parquet"
+    return f"date={date}/{name}" if date else name
+
+
+def _writing(schema: pa.Schema) -> dict[str, Any]:
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [column for column in _DICTIONARY if column.split(".")[0] in schema.names],
+        "column_encoding": dict.fromkeys(_DELTA & set(schema.names), "DELTA_BINARY_PACKED"),
+    }
+
+
+def _durable(folder: Path, relative: str, date: str | None, rows: int, stats: dict[str, Any]) -> Add:
+    path = folder / relative
+    sync(path)
+    sync(path.parent)
+    return Add(relative, path.stat().st_size, rows, date, json.dumps(stats))
 
 
 def _stats(rows: pa.Table) -> dict[str, Any]:
@@ -135,15 +164,15 @@ def _plain(value: pa.Scalar) -> Any:
     return value.as_py()
 
 
-def action(add: Add) -> dict[str, Any]:
-    """The arguments of a Delta add action for a staged file."""
+def action(add: Add, new: bool = True) -> dict[str, Any]:
+    """The arguments of a Delta add action for a staged file; ``new`` if its rows are."""
     values = {"date": add.date} if add.date else {}
     return {
         "path": add.path,
         "size": add.size,
         "partition_values": values,
         "modification_time": int(time.time() * 1000),
-        "data_change": True,
+        "data_change": new,
         "stats": add.stats,
     }
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline.durable import replace, sync
 from pipeline.errors import Conflict, StorageError
@@ -126,6 +127,11 @@ class Lake:
         plan = self._plan()
         return dict(plan["totals"]) if plan else dict.fromkeys(COUNTS, 0)
 
+    def unfinished(self) -> bool:
+        """Whether a crash left a commit half done; `open_for_writing` finishes it."""
+        plan = self._plan()
+        return plan is not None and any(self.archived(source) < stop for source, stop in plan["stops"].items())
+
     def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
         """Make staged files part of the archive, all of them or none, exactly once, and durable."""
         before = self.totals()
@@ -200,17 +206,33 @@ class Lake:
             if behind:
                 self._append(name, adds[name], behind)
 
+    def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
+        """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""
+        now = int(time.time() * 1000)
+        removes = [
+            RemoveAction(path, False, now, size=size, partition_values={"date": date} if date else {})
+            for path, size, date in removed
+        ]
+        self._write(name, [AddAction(**action(merged, new=False)), *removes], CommitProperties())
+
+    def remove_leftovers(self, name: str, older_than_h: int) -> int:
+        """Delete files that no longer, or never, became part of a table; returns how many."""
+        gone = self.table(name).vacuum(older_than_h, dry_run=False, enforce_retention_duration=False, full=True)
+        return len(gone)
+
     def _append(self, name: str, adds: list[Add], versions: Mapping[str, int]) -> None:
+        transactions = [Transaction(source, version) for source, version in versions.items()]
+        self._write(name, [AddAction(**action(add)) for add in adds], CommitProperties(app_transactions=transactions))
+
+    def _write(self, name: str, actions: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
         table = self.table(name)
         try:
             table.create_write_transaction(
-                [AddAction(**action(add)) for add in adds],
+                actions,
                 mode="append",
                 schema=table.schema(),
                 partition_by=["date"] if is_partitioned(name) else None,
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction(source, version) for source, version in versions.items()]
-                ),
+                commit_properties=properties,
             )
         except DeltaError as error:
             raise StorageError(f"the archive's table {name} did not take a commit: {error}") from error

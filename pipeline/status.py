@@ -1,0 +1,44 @@
+"""One look at everything in a workspace, without touching any of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.desk import Desk
+from pipeline.lake.tables import Lake
+from pipeline.log import open_log
+from pipeline.progress import read_snapshot
+from pipeline.workspace import Workspace
+
+
+def status(workspace: Workspace) -> dict[str, Any]:
+    """Where the log, the desk and the archive are, by partition, and how many of what there is."""
+    settings = workspace.settings
+    log, desk = open_log(workspace.log_url, settings.log), Desk(workspace.desk_url, settings.reports.late_after_s)
+    lake = Lake(workspace.lake_path)
+    try:
+        screened = desk.screened()
+        begins, ends = log.begins(), log.ends()
+        sources = {part: f"{log.identity}/{part}" for part in ends}
+        totals = lake.totals()
+        live = read_snapshot(workspace.live_path)
+        return {
+            "log": {
+                "identity": log.identity,
+                "begins": begins,
+                "ends": ends,
+                "megabytes": round(log.size_bytes() / 1e6, 3),
+            },
+            "screened": {part: screened.get(source, 0) for part, source in sources.items()},
+            "archived": {part: lake.archived(source) if lake.exists() else 0 for part, source in sources.items()},
+            "reports": totals["reports"],
+            "sightings": totals["sightings"],
+            "duplicates": totals["duplicates"],
+            "rejects": totals["rejects"],
+            "alerts": desk.counts(),
+            "latency_ms": live["latency_ms"] if live else {"p50": None, "p99": None},
+            "run": live,
+        }
+    finally:
+        desk.close()
+        log.close()
