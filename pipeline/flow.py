@@ -62,7 +62,7 @@ class Flow:
         boundaries = {part: [offset] for part, offset in self._archived_at_start.items()}
         settings = self._settings.lake
         loop = {"loop": IOLoop.current(), "asynchronous": True}
-        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, **loop)
+        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, self._fail, **loop)
         alerted = self.slices.ordered(self._guard(self._cluster.decode_and_screen), _IN_FLIGHT).ordered(
             self._guard(self._to_desk)
         )
@@ -98,12 +98,15 @@ class Flow:
             try:
                 return await step(x)
             except Exception as error:  # noqa: BLE001 - whatever it is ends the run, see `watch`
-                if not self.failure.done():
-                    self.failure.set_exception(error)
+                self._fail(error)
                 never: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
                 return await never
 
         return guarded
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failure.done():
+            self.failure.set_exception(error)
 
     def _source(self, partition: int) -> str:
         return f"{self._log.identity}/{partition}"
@@ -144,6 +147,10 @@ class Flow:
         at_start = self._archived_at_start
         return self.progress.archived >= sum(max(0, at - at_start[part]) for part, at in self._position().items())
 
+    def _position(self) -> dict[int, int]:
+        position: dict[int, int] = self.slices.position
+        return position
+
 
 def _size(done: list[Done]) -> float:
     return sum(item.slice.bytes for item in done)
@@ -176,7 +183,9 @@ async def _run(
         job = make_job(workspace, log, lake)
         address = settings.cluster.scheduler if scheduler is None else scheduler
         async with cluster.connect(settings.cluster, address) as client:
-            flow = Flow(workspace, log, desk, lake, SlicesOnCluster(client, job, partial(workspace_dialect, workspace)))
+            flow = Flow(
+                workspace, log, desk, lake, SlicesOnCluster(client, log, job, partial(workspace_dialect, workspace))
+            )
             flow.progress.workers = len(await client.nthreads())
 
             def snapshot(state: str) -> None:

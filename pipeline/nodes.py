@@ -12,6 +12,7 @@ from typing import Any
 
 from streamz import Source, Stream
 
+from pipeline.errors import PeacewatchError
 from pipeline.log import Log, Slice
 
 _POLL_S = 0.005
@@ -40,18 +41,29 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
     """Emits slices of a log from ``positions`` on, for ever, waiting for whoever is downstream.
 
     ``boundaries``: offsets of each partition that no slice may span. ``position``
-    is where the next slice starts.
+    is where the next slice starts. An error of the log stops the source and goes to ``fail``.
     """
 
     def __init__(
-        self, log: Log, positions: dict[int, int], boundaries: dict[int, list[int]], max_bytes: int, **kwargs: Any
+        self,
+        log: Log,
+        positions: dict[int, int],
+        boundaries: dict[int, list[int]],
+        max_bytes: int,
+        fail: Callable[[Exception], None],
+        **kwargs: Any,
     ) -> None:
         self.position = dict(positions)
-        self._log, self._boundaries, self._max_bytes = log, boundaries, max_bytes
+        self._log, self._boundaries, self._max_bytes, self._fail = log, boundaries, max_bytes, fail
         super().__init__(**kwargs)
 
     async def _run(self) -> None:
-        slices = self._log.slices(self.position, self._max_bytes, limit=1)
+        try:
+            slices = self._log.slices(self.position, self._max_bytes, limit=1)
+        except PeacewatchError as error:
+            self.stop()
+            self._fail(error)
+            return
         for found in slices:
             for piece in split_at(found, self._boundaries.get(found.partition, [])):
                 self.position[piece.partition] = piece.stop

@@ -20,7 +20,7 @@ from pipeline.fingerprints import report_fingerprints
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, Slice, open_log
 from pipeline.recount import Recount, offsets_of, recount
-from pipeline.rules import ScoreRule, is_bad, rule_from_settings
+from pipeline.rules import is_bad, rule_from_settings
 from pipeline.schema import report_id_base
 from pipeline.workspace import Workspace
 

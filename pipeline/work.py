@@ -6,6 +6,7 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +19,8 @@ from pipeline.dialects import Decoded, Dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.stage import Add, Choice, merge
 from pipeline.lake.upkeep import Merge, carry_out
-from pipeline.log import Slice
-from pipeline.nodes import cut
+from pipeline.log import Log, Slice
+from pipeline.nodes import cut, split_at
 from pipeline.tasks import Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
 
 _TRIES = 2
@@ -42,8 +43,8 @@ class Done:
 class SlicesOnCluster:
     """Runs the tasks of slices on a Dask cluster."""
 
-    def __init__(self, client: Client, job: Job, dialect_of: Callable[[str], Dialect]) -> None:
-        self._client, self._job, self._dialect_of = client, job, cache(dialect_of)
+    def __init__(self, client: Client, log: Log, job: Job, dialect_of: Callable[[str], Dialect]) -> None:
+        self._client, self._log, self._job, self._dialect_of = client, log, job, cache(dialect_of)
 
     async def decode_and_screen(self, slice: Slice) -> list[Done]:
         """The slice done, in one piece or, if it made trouble, in several.
@@ -63,12 +64,20 @@ class SlicesOnCluster:
                 problem = error
                 if isinstance(error, StorageError):
                     break
-        if slice.reports > 1:
-            halves = cut(slice, slice.start + slice.reports // 2)
-            return [done for half in halves for done in await self.decode_and_screen(half)]
+        pieces = self._pieces(slice, problem)
+        if len(pieces) > 1:
+            many = await asyncio.gather(*(self.decode_and_screen(piece) for piece in pieces))
+            return [done for few in many for done in few]
         reason = f"could not be processed: {_describe(problem)}"
         decoded = self._client.submit(reject_slice, slice, self._job, reason, pure=False, priority=_URGENT)
         return [Done(await self._screen(decoded, slice), decoded)]
+
+    def _pieces(self, slice: Slice, problem: BaseException | None) -> list[Slice]:
+        """What to try instead of a slice that failed: its halves, or the log's chunks if one of them is torn."""
+        if not isinstance(problem, StorageError):
+            return list(cut(slice, slice.start + slice.reports // 2)) if slice.reports > 1 else [slice]
+        chunks = self._log.slices({slice.partition: slice.start}, max_bytes=1, limit=slice.reports)
+        return split_at(slice, [chunk.stop for chunk in chunks])
 
     async def _screen(self, decoded: Future[Decoded], slice: Slice) -> Screened:
         future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)

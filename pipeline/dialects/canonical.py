@@ -7,13 +7,14 @@ canonical tables from rows that have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dialects.mapping import Dialect, Name, Text, Words
+from pipeline.dialects.mapping import Dialect, Name, Number, Text, Words
 from pipeline.dialects.parse import Ints
 from pipeline.dialects.wire import fixed_lists, get
 from pipeline.schema import TIME
@@ -36,9 +37,9 @@ def read_text(record: pa.StructArray, text: Text | None) -> pa.Array:
     return get(record, text.path).cast(pa.string())
 
 
-def read_number(record: pa.StructArray, path: str | None, kind: pa.DataType) -> pa.Array:
+def read_number(record: pa.StructArray, number: Number | None, kind: pa.DataType) -> pa.Array:
     """A column of numbers; null everywhere if the dialect has no such field."""
-    return pa.nulls(len(record), kind) if path is None else get(record, path)
+    return pa.nulls(len(record), kind) if number is None else get(record, number.path)
 
 
 def read_time(wire: pa.StructArray, dialect: Dialect) -> pa.Array:
@@ -96,13 +97,17 @@ def _report_checks(wire: pa.StructArray, dialect: Dialect) -> Iterator[_Check]:
         yield from _range_checks(get(wire, path), path, -limit, limit)
     for path, length in fixed_lists(dialect).items():
         lengths = pc.fill_null(pc.list_value_length(get(wire, path)), length).to_numpy()
-        yield lengths > length, lambda row, path=path, length=length: f"{path} has more than {length} elements"
+        yield lengths > length, partial(_always, f"{path} has more than {length} elements")
     for number in (report.battery, report.temperature):
         if number is not None:
             values = get(wire, number.path)
             finite = pc.fill_null(pc.is_finite(values), True)
             if not pc.all(finite, min_count=0).as_py():
-                yield ~_mask(finite), lambda row, path=number.path: f"{path} is not a finite number"
+                yield ~_mask(finite), partial(_always, f"{number.path} is not a finite number")
+
+
+def _always(reason: str, row: int) -> str:
+    return reason
 
 
 def _citizen_checks(citizens: pa.StructArray, dialect: Dialect) -> Iterator[_Check]:

@@ -82,13 +82,13 @@ def decode(
     reports = {
         "report_id": report_id,
         "drone_id": canonical.read_text(wire, fields.drone_id),
-        "sequence": canonical.read_number(wire, fields.sequence and fields.sequence.path, pa.int64()),
+        "sequence": canonical.read_number(wire, fields.sequence, pa.int64()),
         "time": time,
-        "lat": canonical.read_number(wire, fields.lat.path, pa.float64()),
-        "lon": canonical.read_number(wire, fields.lon.path, pa.float64()),
+        "lat": canonical.read_number(wire, fields.lat, pa.float64()),
+        "lon": canonical.read_number(wire, fields.lon, pa.float64()),
         "status": canonical.read_text(wire, fields.status),
-        "battery": canonical.read_number(wire, fields.battery and fields.battery.path, pa.float64()),
-        "temperature": canonical.read_number(wire, fields.temperature and fields.temperature.path, pa.float64()),
+        "battery": canonical.read_number(wire, fields.battery, pa.float64()),
+        "temperature": canonical.read_number(wire, fields.temperature, pa.float64()),
         "citizens": pa.array(np.bincount(parents, minlength=len(wire)).astype(np.int32)),
         "words": canonical.read_words(wire, citizens, parents, dialect),
         "extra": with_extra(len(wire), extra),
@@ -99,7 +99,7 @@ def decode(
     citizen_id = canonical.read_text(citizens, people.id)
     citizen_name = canonical.read_name(citizens, people.name)
     key = citizen_key(citizen_id, citizen_name, secret)
-    score = canonical.read_number(citizens, people.score.path, pa.float64())
+    score = canonical.read_number(citizens, people.score, pa.float64())
     parent = pa.array(parents)
     sightings = {
         "position": pa.array(_position(parents)),
@@ -187,5 +187,5 @@ def rejected(lines: Sequence[bytes], dialect: str, reason: str, first_report_id:
         "accepted_at": accepted,
         "date": _date(accepted),
     }
-    empty = (schema.empty_table() for schema in (REPORTS, SIGHTINGS, IDENTITIES))
-    return Decoded(*empty, _table(columns, REJECTS))
+    rejects = _table(columns, REJECTS)
+    return Decoded(REPORTS.empty_table(), SIGHTINGS.empty_table(), IDENTITIES.empty_table(), rejects)

@@ -25,6 +25,8 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 #: An object that ends and another that begins: two objects, if outside of a text.
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
+#: A NUL, raw or escaped: the parser aborts the process when one stands in what it complains of.
+_NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r"
 
@@ -76,11 +78,15 @@ def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     """Parse a block of NDJSON. Never raises for what stands in ``data``."""
     lines = split_lines(data)
     longest = int((lines.stops - lines.starts).max(initial=0))
-    if longest <= max_report_bytes and _TWO_OBJECTS.search(data) is None:
+    if longest <= max_report_bytes and not _has_nul(data) and _TWO_OBJECTS.search(data) is None:
         wire = _read(data, dialect)
         if wire is not None and len(wire) == len(lines):
             return Parsed(lines, wire, np.arange(len(lines)), [])
     return _parse_suspicious(lines, dialect, max_report_bytes)
+
+
+def _has_nul(data: bytes) -> bool:
+    return b"\x00" in data or (b"\\u0000" in data and _NUL.search(data) is not None)
 
 
 def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
@@ -138,6 +144,8 @@ def _unfit(line: bytes, max_report_bytes: int) -> str:
         return "an empty line: send one JSON object a line"
     if line.startswith(_BOM):
         return "begins with a byte order mark: send UTF-8 without one"
+    if _has_nul(line):
+        return "holds a NUL character: send text without it"
     return ""
 
 
@@ -155,8 +163,6 @@ def _explain(line: bytes, dialect: Dialect) -> str:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"not UTF-8: byte 0x{line[error.start]:02x} at {error.start}"
-    if b"\x00" in line:
-        return f"a NUL byte at {line.index(0)}: send text only"
     problem = _json_error(line)
     if problem:
         return f"not valid JSON: {_shorten(problem)}"

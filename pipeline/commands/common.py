@@ -1,0 +1,39 @@
+"""What every command shares: the workspace it works in, and its ``--json`` flag.
+
+Knows nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command: the directory of its workspace, which need not exist yet."""
+
+    directory: Path
+    debug: bool = False
+
+    def open(self) -> Workspace:
+        """The workspace; `UsageError` if there is none or a setting is wrong."""
+        from pipeline.workspace import Workspace
+
+        return Workspace.open(self.directory)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON object on the last line.")
+ndjson_flag = click.option("--json", "as_json", is_flag=True, help="For machines: one JSON object a line.")
+host_option = click.option("--host", metavar="ADDRESS", help="Address to listen on, instead of the settings'.")
+port_option = click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of the settings'; 0 for any free one."
+)

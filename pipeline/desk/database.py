@@ -1,0 +1,136 @@
+"""Opening the desk's database, and saying in one sentence what is wrong with it.
+
+Promises for SQLite: a committed transaction survives a power cut, readers never
+wait for a writer, and writers wait for one another instead of failing. It must
+not know what the tables mean.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from pipeline.errors import StorageError, UsageError
+
+_WRITES = "peacewatch_writes"
+
+
+class Database:
+    """An SQLAlchemy engine for SQLite or PostgreSQL, safe to use from several threads.
+
+    ``wait_s`` is how long a writer waits for another before it gives up. Raises
+    `UsageError` for a URL of another kind. Nothing is opened before the first use.
+    """
+
+    def __init__(self, url: str, wait_s: float = 10) -> None:
+        self._wait_s = wait_s
+        parsed = _checked(url)
+        self.name = parsed.render_as_string(hide_password=True)
+        try:
+            self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise UsageError(
+                f"desk.url = {self.name} needs a database driver that is not there ({error}): install it"
+            ) from None
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+        if self.engine.dialect.name == "sqlite":
+            sa.event.listen(self.engine, "connect", self._set_up_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection in one read transaction: a snapshot. Raises `StorageError`."""
+        with self._explained(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A connection in one write transaction, committed at the end, all or nothing.
+
+        On SQLite no other writer is let in meanwhile. Raises `StorageError`.
+        """
+        with self._explained(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _set_up_sqlite(self, connection: sqlite3.Connection, _record: Any) -> None:
+        # The driver must not begin or commit by itself.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {int(self._wait_s * 1000)}")
+        connection.execute("PRAGMA synchronous = FULL")
+        # The switch to WAL does not heed the timeout: of processes that make the file at the same
+        # moment, all but one may be refused, and find it done a little later.
+        deadline = time.monotonic() + self._wait_s
+        while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StorageError(self._explain(error), url=self.name, cause=str(error.orig)) from error
+
+    def _explain(self, error: DBAPIError) -> str:
+        cause = str(error.orig).strip().splitlines()[0]
+        if "locked" in cause or "busy" in cause:
+            return (
+                f"the desk {self.name} was locked by another process for more than {self._wait_s:g} s: "
+                "find and stop the process that holds it (a backup, an open SQL shell), then try again"
+            )
+        if "not a database" in cause or "malformed" in cause:
+            return f"the desk {self.name} is damaged ({cause}): move it away and restore it from a backup"
+        if "unable to open" in cause:
+            return f"the desk {self.name} cannot be opened: check that its directory exists and may be written to"
+        if isinstance(error, OperationalError):
+            return f"the desk {self.name} failed ({cause}): check its disk or server, then try again"
+        return f"the desk {self.name} refused a statement ({cause}): check that it is of this version of Peacewatch"
+
+
+def execute_many(
+    connection: sa.Connection, statement: sa.Insert | sa.Update, rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Run ``statement`` for each of ``rows`` (all with the same keys: its parameters), if there are any.
+
+    The rows go to the driver as they are, at a third of the usual cost: values must need no conversion.
+    """
+    if not rows:
+        return
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    names = compiled.positiontup
+    prepared = list(map(itemgetter(*names), rows)) if names else [dict(row) for row in rows]
+    connection.exec_driver_sql(str(compiled), prepared)
+
+
+def _checked(url: str) -> sa.URL:
+    right = "use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise UsageError(f"desk.url is not a database URL: {right}", key="desk.url") from None
+    kind = parsed.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise UsageError(f"desk.url is of kind {kind!r}, which cannot hold a desk: {right}", key="desk.url", value=kind)
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UsageError(f"desk.url names no file, so nothing would be kept: {right}", key="desk.url")
+    return parsed
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

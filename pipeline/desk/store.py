@@ -1,0 +1,232 @@
+"""The desk: where alerts are kept, and how far screening has come, in one place.
+
+`Desk.apply` takes the findings of a slice and moves the offset of its source in
+the same transaction: after a crash at any moment either both have happened or
+neither, and a slice applied again changes nothing. What becomes of an alert is
+decided in `pipeline.desk.alerts`; here is only its storage. Nothing here knows
+of logs, Dask or the lake.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from pipeline.desk.alerts import OPEN, RECOVERED, RESOLVED, Alert, Change, Subject, advance, in_order
+from pipeline.desk.database import Database, execute_many
+from pipeline.desk.rows import (
+    FIXED,
+    LOADED,
+    alert_from_row,
+    as_history,
+    as_shown,
+    findings_from_table,
+    recoveries_from_table,
+    row_from_alert,
+)
+from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, UNRESOLVED, VERSION
+from pipeline.desk.watched import Keys, relevant, rewatched, since
+from pipeline.errors import StorageError
+from pipeline.rules import SCORE
+
+_LOAD = sa.select(*(ALERTS.c[name] for name in LOADED)).where(UNRESOLVED).with_for_update()
+
+#: Most citizens asked for in one statement: databases limit its parameters.
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one `Desk.apply` did, in alerts, and how long its findings took.
+
+    ``opened`` are new, ``updated`` were there and took in findings, ``recovered``
+    are recovered now and were not before. ``latencies_s`` has one value for each
+    finding: seconds from its acceptance until it was durably on the desk.
+    """
+
+    opened: int = 0
+    updated: int = 0
+    recovered: int = 0
+    latencies_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
+
+
+class Desk:
+    """The alerts of one workspace. Safe for several threads, and for several processes.
+
+    Only one process may `apply`; others read, and may resolve alerts. Every method
+    raises `StorageError` when the database is unreadable, or locked for longer than
+    ``wait_s``; the constructor raises `UsageError` for a URL of another kind.
+    ``clock`` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self, url: str, late_after_s: float = 900, *, wait_s: float = 10, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = Database(url, wait_s)
+        self._late_after_us = round(late_after_s * 1e6)
+        self._clock = clock
+        self._applying = threading.Lock()
+        self._watched: Keys | None = None
+        with self._database.write() as connection:
+            _create(connection, self._database.name)
+
+    def screened(self) -> dict[str, int]:
+        """The offset up to which each source has been applied."""
+        with self._database.read() as connection:
+            return dict(connection.execute(sa.select(SCREENED.c.source, SCREENED.c.stop)).all())
+
+    def watched(self) -> Keys:
+        """Sorted keys of the citizens whose score alert is open and not recovered: int64, not to be written to.
+
+        A slice's own findings may open more: a recovery matters if its citizen is
+        watched when the slice is applied, or has a finding in the same slice.
+        """
+        keys = self._watched
+        if keys is None:
+            with self._applying:
+                keys = self._load_watched()
+        return keys
+
+    def apply(self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table) -> Applied:
+        """Take in what was found in ``source`` before offset ``stop``, exactly once.
+
+        ``findings`` and ``recoveries`` (schemas FINDINGS, RECOVERIES; either may be
+        empty) are of one source, whose slices come in order. What lies before the
+        offset that the source has reached is left out, so that a slice may be
+        repeated, or overlap the one before it.
+        """
+        with self._applying:
+            watched = self._load_watched()
+            try:
+                with self._database.write() as connection:
+                    begin = connection.scalar(sa.select(SCREENED.c.stop).where(SCREENED.c.source == source)) or 0
+                    if stop <= begin:
+                        return Applied()
+                    findings = since(findings, begin)
+                    recoveries = relevant(since(recoveries, begin), findings, watched)
+                    changes = self._decide(connection, findings, recoveries)
+                    _write(connection, changes, round(self._clock() * 1e6))
+                    _move(connection, source, stop)
+            except BaseException:
+                # Whether it was committed is not known, nor then who is watched: ask the database next time.
+                self._watched = None
+                raise
+            self._watched = rewatched(watched, changes)
+        accepted = findings["accepted_at"].cast(pa.int64()).to_numpy()
+        return _summary(changes, self._clock() - accepted / 1e6)
+
+    def alerts(self, state: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """Alerts, newest raised first; of one ``state`` if given."""
+        query = sa.select(ALERTS).order_by(ALERTS.c.raised_at.desc(), ALERTS.c.alert_id).limit(limit)
+        return self._shown(query if state is None else query.where(ALERTS.c.state == state))
+
+    def changes(self, after: int, limit: int = 1000) -> list[dict[str, Any]]:
+        """Alerts that changed since revision ``after``, in the order of their last change."""
+        return self._shown(_changed(after, limit))
+
+    def history(self, after: int, limit: int = 10_000) -> pa.Table:
+        """What `changes` gives, as rows for the archive (schema ALERTS, without names)."""
+        with self._database.read() as connection:
+            return as_history(connection.execute(_changed(after, limit)).mappings())
+
+    def counts(self) -> dict[str, int]:
+        """How many alerts there are in each state; a state without any is 0."""
+        query = sa.select(ALERTS.c.state, sa.func.count()).group_by(ALERTS.c.state)
+        with self._database.read() as connection:
+            found: dict[str, int] = dict(connection.execute(query).all())
+        return {state: found.get(state, 0) for state in (OPEN, RECOVERED, RESOLVED)}
+
+    def close(self) -> None:
+        """Release connections. A closed desk is not used again."""
+        self._database.close()
+
+    def _load_watched(self) -> Keys:
+        if self._watched is None:
+            query = sa.select(ALERTS.c.citizen_key).where(ALERTS.c.state == OPEN, ALERTS.c.rule == SCORE)
+            with self._database.read() as connection:
+                self._watched = np.unique(np.fromiter(connection.execute(query).scalars(), np.int64))
+        return self._watched
+
+    def _decide(self, connection: sa.Connection, findings: pa.Table, recoveries: pa.Table) -> list[Change]:
+        events = in_order(findings_from_table(findings), recoveries_from_table(recoveries, SCORE))
+        standing = _unresolved(connection, {event.subject for event in events})
+        return list(advance(standing, events, self._late_after_us).values())
+
+    def _shown(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._database.read() as connection:
+            return [as_shown(row) for row in connection.execute(query).mappings()]
+
+
+def _create(connection: sa.Connection, name: str) -> None:
+    METADATA.create_all(connection, tables=[ALERTS, SCREENED, META])
+    version = connection.scalar(sa.select(META.c.value).where(META.c.name == "version"))
+    if version is None:
+        connection.execute(sa.insert(META), [{"name": "version", "value": VERSION}, {"name": "revision", "value": 0}])
+    elif version != VERSION:
+        raise StorageError(
+            f"the desk {name} is of version {version} and this Peacewatch works with {VERSION}: "
+            "use the Peacewatch that made it, or start a new desk",
+            version=version,
+        )
+
+
+def _changed(after: int, limit: int) -> sa.Select[Any]:
+    return sa.select(ALERTS).where(ALERTS.c.revision > after).order_by(ALERTS.c.revision).limit(limit)
+
+
+def _unresolved(connection: sa.Connection, subjects: Collection[Subject]) -> dict[Subject, Alert]:
+    """The unresolved alerts of ``subjects``, locked until the transaction ends."""
+    keys = sorted({key for _, key in subjects})
+    found: dict[Subject, Alert] = {}
+    for start in range(0, len(keys), _CHUNK):
+        chunk = ALERTS.c.citizen_key.in_(keys[start : start + _CHUNK])
+        for row in connection.execute(_LOAD.where(chunk)).all():
+            alert = alert_from_row(row)
+            found[alert.latest.subject] = alert
+    return found
+
+
+def _write(connection: sa.Connection, changes: list[Change], now_us: int) -> None:
+    if not changes:
+        return
+    # The row of the counter stays locked until the commit: a later revision is never seen before an earlier one.
+    connection.execute(sa.update(META).where(META.c.name == "revision").values(value=META.c.value + len(changes)))
+    last = connection.scalar(sa.select(META.c.value).where(META.c.name == "revision")) or 0
+    first = last - len(changes) + 1
+    opened, updated, restated = [], [], []
+    for revision, change in enumerate(changes, first):
+        after = change.after
+        if change.before is None:
+            opened.append(row_from_alert(after) | {"revision": revision, "raised_at": now_us})
+        elif change.of_state_only:
+            state = {"state": after.state, "recovered_at": after.recovered_at}
+            restated.append({"key": after.alert_id, "revision": revision} | state)
+        else:
+            row = {name: value for name, value in row_from_alert(after).items() if name not in FIXED}
+            updated.append(row | {"key": after.alert_id, "revision": revision})
+    update = sa.update(ALERTS).where(ALERTS.c.alert_id == sa.bindparam("key"))
+    for statement, rows in ((sa.insert(ALERTS), opened), (update, updated), (update, restated)):
+        execute_many(connection, statement, rows)
+
+
+def _move(connection: sa.Connection, source: str, stop: int) -> None:
+    moved = connection.execute(sa.update(SCREENED).where(SCREENED.c.source == source).values(stop=stop))
+    if moved.rowcount == 0:
+        connection.execute(sa.insert(SCREENED).values(source=source, stop=stop))
+
+
+def _summary(changes: Sequence[Change], latencies_s: npt.NDArray[np.float64]) -> Applied:
+    opened = updated = recovered = 0
+    for before, after in ((change.before, change.after) for change in changes):
+        opened += before is None
+        updated += before is not None and before.findings < after.findings
+        recovered += after.state == RECOVERED and (before is None or before.state != RECOVERED)
+    return Applied(opened, updated, recovered, latencies_s)

@@ -1,0 +1,203 @@
+"""The gateway as an ASGI app: reads requests, asks the deciding modules, sends answers.
+
+Promises that reports answered with 202 are durable in the log, bad lines
+included, and that no request holds up or spoils another. Nothing is decided
+here but the order of the steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from pipeline.desk.keys import Keys
+from pipeline.dialects import Checked, builtin_dialects, check, load_dialect
+from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
+from pipeline.intake import head
+from pipeline.intake.answers import CLOSE, Answer, Busy, overloaded, refusal, taken, unavailable
+from pipeline.intake.batcher import Batcher
+from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
+from pipeline.intake.keyring import Keyring
+from pipeline.intake.metrics import Metrics
+from pipeline.log import open_log
+from pipeline.log.group import GroupCommit
+from pipeline.workspace import Workspace
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_S = 30.0
+_LEAST_HELD_BYTES = 256_000_000
+_UNPACK_INLINE_BYTES = 4_096  # of packed data; more may hide more, and is unpacked in a thread
+
+_logger = logging.getLogger("peacewatch.gateway")
+
+
+class _Gone(Exception):
+    pass
+
+
+class Gateway:
+    """An ASGI app on a workspace. Raises `PeacewatchError` if the workspace cannot be used."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        settings = workspace.settings
+        self._max_body_bytes = int(settings.gateway.max_body_mb * 1e6)
+        self._max_held_bytes = max(_LEAST_HELD_BYTES, 4 * self._max_body_bytes)
+        self._max_report_bytes = settings.reports.max_report_kb * 1024
+        self._default_dialect = settings.reports.dialect
+        self._builtin = frozenset(builtin_dialects())
+        self._dialects = {
+            name: load_dialect(name, settings.force.timezone) for name in {*self._builtin, self._default_dialect}
+        }
+        self._keys = Keys(workspace.desk_url)
+        self._keyring = None if settings.gateway.open else Keyring(self._keys)
+        self._log = open_log(workspace.log_url, settings.log)
+        self._group = GroupCommit(self._log)
+        self._batcher = Batcher(self._check, self._group)
+        self._held_bytes = 0
+        self._metrics = Metrics()
+        self._metrics.watch_queue(lambda: self._batcher.waiting, lambda: self._held_bytes)
+        self._background: list[asyncio.Task[None]] = []
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """An ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        try:
+            answer = await self._answer(scope, receive)
+        except _Gone:
+            return
+        except Exception:
+            _logger.exception("%s %s failed", scope["method"], scope["path"])
+            answer = refusal(500, "the gateway failed on this request: try again, and tell its operator if it recurs")
+        self._metrics.count_request(answer.status)
+        length = (b"content-length", b"%d" % len(answer.body))
+        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def close(self) -> None:
+        """Write what is queued, and release everything."""
+        self._group.close()
+        self._log.close()
+        self._keys.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._batcher.start()
+        if self._keyring is not None:
+            self._background.append(asyncio.create_task(self._keyring.keep_fresh()))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._batcher.stop()
+        for task in self._background:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await asyncio.to_thread(self.close)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Message, receive: Receive) -> Answer:
+        path = scope["path"]
+        refused = head.route(path, scope["method"])
+        if refused is not None:
+            return refused
+        if path == "/v1/reports":
+            begun = time.perf_counter()
+            answer = await self._reports(dict(scope["headers"]), scope["query_string"], receive)
+            self._metrics.time_request(time.perf_counter() - begun)
+            return answer
+        if path == "/metrics":
+            return self._metrics.answer()
+        return Answer(200, b'{"status":"ok"}') if path == "/healthz" else await self._readiness()
+
+    async def _readiness(self) -> Answer:
+        if self._keyring is not None and self._keyring.problem is not None:
+            return unavailable(self._keyring.problem)
+        try:
+            await asyncio.to_thread(self._log.check)
+        except Overloaded as error:
+            return overloaded(error)
+        except PeacewatchError as error:
+            return unavailable(error.message)
+        return Answer(200, b'{"status":"ready"}')
+
+    async def _reports(self, headers: dict[bytes, bytes], query: bytes, receive: Receive) -> Answer:
+        if self._keyring is not None:
+            token = head.bearer(headers)
+            if token is None or not await self._keyring.admits(token):
+                return head.unauthorized(token)
+        wanted = head.read_head(headers, query, self._max_body_bytes, self._default_dialect, self._builtin)
+        if isinstance(wanted, Answer):
+            return wanted
+        held = 0
+        try:
+            packed = await self._read(receive)
+            held += len(packed)
+            body = await self._unpack(packed, wanted)
+            self._hold(len(body.data))
+            held += len(body.data)
+            verdict = await self._batcher.put(body, wanted.dialect)
+        except TimeoutError:
+            return refusal(408, f"the body took longer than {BODY_S:g} s: send less at once", CLOSE)
+        except TooLarge as error:
+            return refusal(413, error.message)
+        except BadInput as error:
+            return refusal(400, error.message)
+        except Overloaded as error:
+            return overloaded(error)
+        except StorageError as error:
+            _logger.error("%s", error.message)
+            return unavailable(error.message)
+        finally:
+            self._held_bytes -= held
+        self._metrics.count_reports(verdict.accepted, len(verdict.rejects), len(body.data))
+        return taken(verdict, is_array=bool(verdict.rejects) and is_array(body))
+
+    async def _read(self, receive: Receive) -> bytes:
+        """The body as it is sent; what it returns is held."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_S):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Gone
+                    part = message.get("body", b"")
+                    more = message.get("more_body", False)
+                    self._hold(len(part))
+                    size += len(part)
+                    parts.append(part)
+                    if size > self._max_body_bytes:
+                        raise too_large(self._max_body_bytes)
+        except BaseException:
+            self._held_bytes -= size
+            raise
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _hold(self, size: int) -> None:
+        if self._held_bytes + size > self._max_held_bytes:
+            raise Busy(
+                f"{self._held_bytes / 1e6:.0f} MB of requests are held already: send more slowly", retry_after_s=1
+            )
+        self._held_bytes += size
+
+    async def _unpack(self, packed: bytes, wanted: head.Wanted) -> Body:
+        if wanted.encoding == "identity" or len(packed) <= _UNPACK_INLINE_BYTES:
+            return self._lines(packed, wanted)
+        return await asyncio.to_thread(self._lines, packed, wanted)
+
+    def _lines(self, packed: bytes, wanted: head.Wanted) -> Body:
+        data = unpack(packed, wanted.encoding, self._max_body_bytes)
+        return to_lines(data, wanted.media_type, self._max_report_bytes)
+
+    def _check(self, data: bytes, dialect: str) -> Checked:
+        return check(data, self._dialects[dialect], self._max_report_bytes)

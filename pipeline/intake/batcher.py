@@ -1,0 +1,120 @@
+"""Requests' bodies → the durable log, as many at once as have come.
+
+While one batch is judged and another is written, the next gathers; nothing waits
+for a batch to fill. A body's verdict is given only after its lines are durable.
+Belongs to one event loop; judging happens in a thread, writing in the log's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pipeline.dialects import Checked
+from pipeline.errors import PeacewatchError
+from pipeline.intake import batches
+from pipeline.intake.answers import Busy, Verdict
+from pipeline.intake.bodies import Body
+from pipeline.log import Chunk
+from pipeline.log.group import GroupCommit
+
+_BATCH_BYTES = 4_000_000
+_CHUNK_BYTES = 1_000_000
+_INLINE_BYTES = 64_000  # judging so little takes less time than handing it to a thread and back
+_WORKERS = 2  # one batch judged, one written
+
+
+class _Waiting(NamedTuple):
+    body: Body
+    dialect: str
+    done: asyncio.Future[Verdict]
+
+
+class Batcher:
+    """Stores bodies. ``check`` judges NDJSON in the dialect of that name; ``max_waiting`` bodies may queue."""
+
+    def __init__(self, check: Callable[[bytes, str], Checked], group: GroupCommit, max_waiting: int = 20_000) -> None:
+        self._check = check
+        self._group = group
+        self._max_waiting = max_waiting
+        self._queue: deque[_Waiting] = deque()
+        self._filled = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self.waiting = 0
+
+    def start(self) -> None:
+        """Begin to work, on the running loop."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+
+    async def stop(self) -> None:
+        """Stop working. What was put and not answered yet must be awaited before."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    async def put(self, body: Body, dialect: str) -> Verdict:
+        """Judge and store a body; returns when it is durable.
+
+        Raises `Busy` if too many wait, and what the log raises (`Overloaded`, `StorageError`)
+        if it could not be stored: then some of a large body's lines may be in the log.
+        """
+        if self.waiting >= self._max_waiting:
+            raise Busy(f"{self.waiting} requests wait already: send several reports at once", retry_after_s=1)
+        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(body, dialect, done))
+        self._filled.set()
+        self.waiting += 1
+        try:
+            return await done
+        finally:
+            self.waiting -= 1
+
+    async def _work(self) -> None:
+        while True:
+            await self._filled.wait()
+            batch = self._take()
+            try:
+                verdicts = await self._store([waiting.body for waiting in batch], batch[0].dialect)
+            except asyncio.CancelledError:
+                raise
+            except PeacewatchError as error:
+                _fail(batch, error)
+            except BaseException as error:  # noqa: BLE001 - a parser may panic; its callers must hear and the worker live on
+                _fail(batch, RuntimeError(f"{type(error).__name__}: {error}"))
+            else:
+                for waiting, verdict in zip(batch, verdicts, strict=True):
+                    if not waiting.done.done():
+                        waiting.done.set_result(verdict)
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch: neighbours of one dialect, up to a size."""
+        batch = [self._queue.popleft()]
+        size = len(batch[0].body.data)
+        while self._queue and self._queue[0].dialect == batch[0].dialect and size < _BATCH_BYTES:
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].body.data)
+        if not self._queue:
+            self._filled.clear()
+        return batch
+
+    async def _store(self, bodies: list[Body], dialect: str) -> list[Verdict]:
+        data = batches.join(bodies)
+        if len(data) <= _INLINE_BYTES:
+            verdicts = self._judge(bodies, data, dialect)
+        else:
+            verdicts = await asyncio.to_thread(self._judge, bodies, data, dialect)
+        pieces = [Chunk(piece, dialect) for piece in batches.cut(data, _CHUNK_BYTES)]
+        writes = [asyncio.wrap_future(self._group.submit(piece)) for piece in pieces]
+        await asyncio.gather(*writes)
+        return verdicts
+
+    def _judge(self, bodies: list[Body], data: bytes, dialect: str) -> list[Verdict]:
+        return batches.judge(bodies, data, lambda lines: self._check(lines, dialect))
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
