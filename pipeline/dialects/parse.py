@@ -27,6 +27,8 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
 #: A NUL, raw or escaped: the parser aborts the process when one stands in what it complains of.
 _NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
+#: An escaped surrogate pair; the parser reads those of U+20000 and above as another character.
+_PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r"
 
@@ -99,9 +101,18 @@ def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
 
 def _read_or_raise(data: bytes, dialect: Dialect) -> pa.StructArray:
     schema = wire_schema(dialect)
-    table = pa.table(arro3.io.read_json(io.BytesIO(data), schema))
+    table = pa.table(arro3.io.read_json(io.BytesIO(_spell_out(data)), schema))
     array = table.to_struct_array()
     return array.combine_chunks() if array.num_chunks else pa.array([], pa.struct(list(schema)))
+
+
+def _spell_out(data: bytes) -> bytes:
+    """The same JSON with characters in place of escaped surrogate pairs."""
+    if b"\\ud" not in data and b"\\uD" not in data:
+        return data
+    return _PAIR.sub(
+        lambda pair: pair[1] + bytes.fromhex((pair[2] + pair[3]).decode()).decode("utf-16-be").encode(), data
+    )
 
 
 def _parse_suspicious(lines: Lines, dialect: Dialect, max_report_bytes: int) -> Parsed:

@@ -23,7 +23,7 @@ _LOW_BATTERY = 20
 _EMPTY = 12.0
 _CHARGING_EVERY = 3
 _JITTER_MS = 1_500
-_SILENCES_A_SLOT = 0.012
+_SILENCES_A_SLOT = 0.02
 _LONGEST_SILENCE = 25
 _DUTY_ROTATION = 0.382
 
@@ -164,7 +164,7 @@ def size_of_fleet(reports: int, start_ms: int, days: float) -> int:
     slots = start_ms + np.arange(0, int(days * 86_400_000) + 1, SLOT_MS)
     week = min(len(slots), 7 * 144)
     duty = float(np.mean([Moment(int(slot)).duty for slot in slots[:week]]))
-    reporting = (82.5 + 34 / _CHARGING_EVERY) / (82.5 + 34) * (1 - 0.017)  # charging, silent
+    reporting = (82.5 + 34 / _CHARGING_EVERY) / (82.5 + 34) * (1 - 0.028)  # charging, silent
     return max(1, round(reports / (days * 1440 * duty * reporting)))
 
 

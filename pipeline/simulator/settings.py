@@ -29,8 +29,8 @@ class ScoreModel:
     ``spread_probability`` after about ``spread_delay_s``, and may spread it on.
     """
 
-    starts_per_day: float = 0.4  # episodes of their own, per citizen, before hour, district and temper
-    spread_probability: float = 0.05
+    starts_per_day: float = 0.3  # episodes of their own, per citizen, before hour, district and temper
+    spread_probability: float = 0.07
     contacts: int = 12
     radius_m: float = 100.0
     spread_delay_s: float = 240.0
@@ -46,7 +46,7 @@ class ScoreModel:
 
 
 #: More goes wrong than by default, so that a small fleet shows something at any hour.
-LIVELY = ScoreModel(starts_per_day=3.6)
+LIVELY = ScoreModel(starts_per_day=2.7)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""What the tests of the whole path share: simulated reports, workspaces, the command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.workspace import Workspace
+
+REPORTS = 30_000
+
+
+def command(workspace: Path | str, *arguments: object) -> list[str]:
+    """The peacewatch command as a new process would be started."""
+    return [sys.executable, "-m", "pipeline.cli", "--workspace", str(workspace), *map(str, arguments)]
+
+
+def peacewatch(workspace: Path | str, *arguments: object) -> dict[str, Any]:
+    """Run a command that must succeed; the JSON object it ends with."""
+    done = subprocess.run(
+        command(workspace, *arguments, "--json"), capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    return dict(json.loads(lines[-1])) if lines else {}
+
+
+def listed(workspace: Path | str, *arguments: object) -> list[dict[str, Any]]:
+    """Run a listing command; all its NDJSON."""
+    done = subprocess.run(
+        command(workspace, *arguments, "--json"), capture_output=True, text=True, timeout=110, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="session")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of simulated reports, some of them retransmitted, late and out of order."""
+    file = tmp_path_factory.mktemp("city") / "reports.ndjson"
+    peacewatch(file.parent, "simulate", "--reports", REPORTS, "--seed", 42, "--drones", 300, "--out", file)
+    return file
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workspace]:
+    """Makes workspaces; keyword arguments are settings by their environment names, such as LAKE_COMMIT_MB."""
+
+    def make(name: str = "force", **settings: object) -> Workspace:
+        for setting, value in settings.items():
+            monkeypatch.setitem(os.environ, f"PEACEWATCH_{setting}", str(value))
+        return Workspace.create(tmp_path / name)
+
+    return make
