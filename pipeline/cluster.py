@@ -21,6 +21,8 @@ _THREADS = 2
 #: The libraries' own threads would only fight over the cores that the workers use already.
 _WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "2"}
 _CONNECT_S = 20
+#: Results come straight from the workers: through the scheduler they would be packed twice.
+_CLIENT = {"asynchronous": True, "set_as_default": False, "direct_to_workers": True}
 
 
 @asynccontextmanager
@@ -47,7 +49,7 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
                 asynchronous=True,
                 silence_logs=40,
             ) as cluster,
-            Client(cluster, asynchronous=True, set_as_default=False) as client,
+            Client(cluster, **_CLIENT) as client,
         ):
             await client.wait_for_workers(settings.workers)
             await _warm(client)
@@ -57,7 +59,7 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def _outside(scheduler: str) -> AsyncIterator[Client]:
     try:
-        client = await Client(scheduler, asynchronous=True, set_as_default=False, timeout=_CONNECT_S)
+        client = await Client(scheduler, timeout=_CONNECT_S, **_CLIENT)
     except (OSError, TimeoutError) as error:
         raise PeacewatchError(
             f"no Dask scheduler answers at {scheduler} ({type(error).__name__}): "

@@ -16,6 +16,9 @@ import pyarrow as pa
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
+#: Reports by what tells them apart: fingerprints, and event times in microseconds.
+Keys = tuple[Hashes, Ints]
+
 _NO_SEQUENCE = -1
 
 
@@ -41,3 +44,25 @@ def _mix(values: Hashes) -> Hashes:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+def sort_keys(keys: Keys) -> Keys:
+    """Keys by fingerprint, as `holds` wants them."""
+    order = np.argsort(keys[0], kind="stable")
+    return keys[0][order], keys[1][order]
+
+
+def holds(known: Keys, keys: Keys) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of ``keys`` are among ``known``, which is sorted by fingerprint."""
+    hashes, times = known
+    found = np.zeros(len(keys[0]), bool)
+    at = np.searchsorted(hashes, keys[0])
+    open_rows = np.flatnonzero(at < len(hashes))
+    while len(open_rows):
+        here = at[open_rows]
+        same = hashes[here] == keys[0][open_rows]
+        found[open_rows] |= same & (times[here] == keys[1][open_rows])
+        # A fingerprint that two reports share is next to itself.
+        at[open_rows] += 1
+        open_rows = open_rows[same & ~found[open_rows] & (here + 1 < len(hashes))]
+    return found

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints, identity_fingerprints, report_fingerprints
+from pipeline.fingerprints import Hashes, Ints, Keys, identity_fingerprints, report_fingerprints, sort_keys
 from pipeline.lake.tables import Lake
 from pipeline.schema import OFFSET_BITS, TABLES
 
@@ -37,8 +37,7 @@ class Recount:
     places: dict[int, Counts]  # how often each line is there, as report or as reject
     expected_sightings: dict[int, Counts]
     sightings: dict[int, Counts]
-    fingerprints: Hashes  # of all reports, sorted
-    times: Ints  # in the same order, microseconds
+    reports: Keys  # of all reports, sorted
     rows: dict[str, int]
     agitated: Ints  # citizens with a bad score, distinct
     citizens: Ints  # citizens with a sighting, distinct
@@ -46,24 +45,10 @@ class Recount:
     named: Ints  # citizens with an identity, distinct
     unreadable: list[str] = field(default_factory=list)
 
-    def holds(self, fingerprints: Hashes, times: Ints) -> Mask:
-        """Whether a report with this fingerprint and time is in the archive."""
-        found = np.zeros(len(fingerprints), bool)
-        at = np.searchsorted(self.fingerprints, fingerprints)
-        while len(self.fingerprints):
-            inside = at < len(self.fingerprints)
-            here = np.minimum(at, len(self.fingerprints) - 1)
-            same = inside & (self.fingerprints[here] == fingerprints)
-            found |= same & (self.times[here] == times)
-            if not (same & ~found).any():
-                break
-            at = at + 1
-        return found
-
     def copies(self) -> int:
         """Reports that are in the archive more than once."""
-        order = np.lexsort((self.times, self.fingerprints))
-        hashes, times = self.fingerprints[order], self.times[order]
+        order = np.lexsort(self.reports[::-1])
+        hashes, times = self.reports[0][order], self.reports[1][order]
         return int(((hashes[1:] == hashes[:-1]) & (times[1:] == times[:-1])).sum())
 
 
@@ -106,16 +91,13 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
             times.append(moments)
         if progress is not None:
             progress(number + 1, len(files))
-    fingerprints, moments = np.concatenate(hashes), np.concatenate(times)
-    order = np.argsort(fingerprints, kind="stable")
     return Recount(
         sources=sources,
         stops=stops,
         places=places,
         expected_sightings=expected,
         sightings=sightings,
-        fingerprints=fingerprints[order],
-        times=moments[order],
+        reports=sort_keys((np.concatenate(hashes), np.concatenate(times))),
         rows=rows,
         agitated=agitated,
         citizens=citizens,

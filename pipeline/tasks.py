@@ -37,6 +37,18 @@ class Job:
 
 
 @dataclass(frozen=True)
+class DecodedSlice:
+    """A slice in canonical tables, as it waits on a worker; and its distinct identities.
+
+    ``people`` are their fingerprints, rising; ``person`` is a row of ``tables.people`` for each.
+    """
+
+    tables: Decoded
+    people: Hashes
+    person: Ints
+
+
+@dataclass(frozen=True)
 class Screened:
     """What travels from a worker to the driver about a slice."""
 
@@ -55,20 +67,22 @@ def _log(url: str, settings: LogSettings) -> Log:
     return open_log(url, settings)
 
 
-def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> Decoded:
+def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
     """The canonical tables of a slice."""
     stretches = _log(job.log_url, job.log_settings).read(slice.partition, slice.start, slice.stop)
-    return decode(
-        b"".join(stretch.data for stretch in stretches),
-        dialect,
-        secret=job.secret,
-        first_report_id=report_id_base(job.sources[slice.partition]) + slice.start,
-        accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
-        max_report_bytes=job.max_report_bytes,
+    return _with_identities(
+        decode(
+            b"".join(stretch.data for stretch in stretches),
+            dialect,
+            secret=job.secret,
+            first_report_id=report_id_base(job.sources[slice.partition]) + slice.start,
+            accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
+            max_report_bytes=job.max_report_bytes,
+        )
     )
 
 
-def reject_slice(slice: Slice, job: Job, reason: str) -> Decoded:
+def reject_slice(slice: Slice, job: Job, reason: str) -> DecodedSlice:
     """A slice whose every line is rejected for ``reason``; the last resort for what no worker can decode."""
     try:
         stretches = _log(job.log_url, job.log_settings).read(slice.partition, slice.start, slice.stop)
@@ -76,13 +90,19 @@ def reject_slice(slice: Slice, job: Job, reason: str) -> Decoded:
     except StorageError as error:
         lines, reason = [b""] * slice.reports, error.message
     first = report_id_base(job.sources[slice.partition]) + slice.start
-    return rejected(lines, slice.dialect, reason, first, slice.accepted_at)
+    return _with_identities(rejected(lines, slice.dialect, reason, first, slice.accepted_at))
 
 
-def screen_slice(decoded: Decoded, slice: Slice, job: Job) -> Screened:
+def _with_identities(tables: Decoded) -> DecodedSlice:
+    fingerprints = identity_fingerprints(tables.people["citizen_key"], tables.people["citizen_name"])
+    people, person = np.unique(fingerprints, return_index=True)
+    return DecodedSlice(tables, people, person)
+
+
+def screen_slice(decoded: DecodedSlice, slice: Slice, job: Job) -> Screened:
     """What the driver needs to know of a decoded slice: findings, and what tells copies apart."""
-    reports = decoded.reports
-    screened = screen(job.rule, reports, decoded.sightings, decoded.people)
+    reports = decoded.tables.reports
+    screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
     times = reports["time"].cast(pa.int64()).to_numpy()
     return Screened(
         slice,
@@ -90,27 +110,20 @@ def screen_slice(decoded: Decoded, slice: Slice, job: Job) -> Screened:
         screened.recoveries,
         report_fingerprints(reports["drone_id"], times, reports["sequence"]),
         times,
-        _identities(decoded)[0],
+        decoded.people,
         reports["citizens"].to_numpy(),
-        decoded.rejects.num_rows,
+        decoded.tables.rejects.num_rows,
     )
 
 
-def stage_slices(lake: str, decoded: list[Decoded], choices: list[Choice]) -> dict[str, list[Add]]:
+def stage_slices(lake: str, decoded: list[DecodedSlice], choices: list[Choice]) -> dict[str, list[Add]]:
     """Write the chosen rows of decoded slices as durable Parquet files; see `stage`."""
     return stage(lake, [_batch(slice) for slice in decoded], choices)
 
 
-def _batch(decoded: Decoded) -> Batch:
-    rows = _identities(decoded)[1]
-    return Batch(decoded.reports, decoded.sightings, decoded.people.take(pa.array(rows)), decoded.rejects)
-
-
-def _identities(decoded: Decoded) -> tuple[Hashes, Ints]:
-    """Fingerprints of the distinct identities of a slice, rising, and the row in ``people`` of each."""
-    fingerprints = identity_fingerprints(decoded.people["citizen_key"], decoded.people["citizen_name"])
-    hashes, rows = np.unique(fingerprints, return_index=True)
-    return hashes, rows
+def _batch(decoded: DecodedSlice) -> Batch:
+    tables = decoded.tables
+    return Batch(tables.reports, tables.sightings, tables.people.take(pa.array(decoded.person)), tables.rejects)
 
 
 def warm_up() -> None:

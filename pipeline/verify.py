@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.desk import Desk
 from pipeline.dialects import decode, workspace_dialect
 from pipeline.errors import StorageError
-from pipeline.fingerprints import report_fingerprints
+from pipeline.fingerprints import holds, report_fingerprints
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, Slice, open_log
 from pipeline.recount import Recount, offsets_of, recount
@@ -156,7 +156,7 @@ def _missing(workspace: Workspace, log: Log, slice: Slice, number: int, found: R
     )
     reports = decoded.reports
     times = reports["time"].cast(pa.int64()).to_numpy()
-    there = found.holds(report_fingerprints(reports["drone_id"], times, reports["sequence"]), times)
+    there = holds(found.reports, (report_fingerprints(reports["drone_id"], times, reports["sequence"]), times))
     _, rejected = offsets_of(decoded.rejects["report_id"].to_numpy())
     return int((~there).sum()) + int((found.places[number][rejected] == 0).sum())
 

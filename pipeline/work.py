@@ -15,13 +15,13 @@ from pathlib import Path
 from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 
-from pipeline.dialects import Decoded, Dialect
+from pipeline.dialects import Dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.stage import Add, Choice, merge
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice
 from pipeline.nodes import cut, split_at
-from pipeline.tasks import Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
+from pipeline.tasks import DecodedSlice, Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
 
 _TRIES = 2
 #: Alerts go before files.
@@ -33,7 +33,7 @@ class Done:
     """A screened slice; its tables wait on a worker as ``decoded``."""
 
     screened: Screened
-    decoded: Future[Decoded]
+    decoded: Future[DecodedSlice]
 
     @property
     def slice(self) -> Slice:
@@ -79,7 +79,7 @@ class SlicesOnCluster:
         chunks = self._log.slices({slice.partition: slice.start}, max_bytes=1, limit=slice.reports)
         return split_at(slice, [chunk.stop for chunk in chunks])
 
-    async def _screen(self, decoded: Future[Decoded], slice: Slice) -> Screened:
+    async def _screen(self, decoded: Future[DecodedSlice], slice: Slice) -> Screened:
         future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)
         result: Screened = await future
         return result

@@ -43,7 +43,8 @@ def read(path: Path, alert_at: float = 10, critical_at: float = 5) -> Plain:
 def _note(alerts: dict[str, dict[str, Any]], report: dict[str, Any], citizen: dict[str, Any], critical: float) -> None:
     time, score = datetime.fromisoformat(report["time"]), citizen["peacescore"]
     alert = alerts.setdefault(
-        citizen["id"], {"worst_peacescore": score, "findings": 0, "time": datetime.fromisoformat("1970-01-01T00:00:00Z")}
+        citizen["id"],
+        {"worst_peacescore": score, "findings": 0, "time": datetime.fromisoformat("1970-01-01T00:00:00Z")},
     )
     alert["findings"] += 1
     alert["worst_peacescore"] = min(alert["worst_peacescore"], score)

@@ -6,6 +6,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import pytest
 import zstandard
@@ -32,7 +33,7 @@ def test_pieces_packed_one_after_the_other_are_one_body(parts: list[bytes], enco
 def test_the_limit_is_exact(encoding: str) -> None:
     packed = PACKERS[encoding](b"x" * MB)
     assert len(unpack(packed, encoding, MB)) == MB
-    with pytest.raises(TooLarge, match="more than 0.999999 MB once unpacked.*gateway.max_body_mb"):
+    with pytest.raises(TooLarge, match=r"more than 0.999999 MB once unpacked.*gateway.max_body_mb"):
         unpack(packed, encoding, MB - 1)
 
 
@@ -70,10 +71,8 @@ def test_a_cut_body_is_refused(encoding: str, data: bytes, share: float) -> None
 @pytest.mark.parametrize("encoding", PACKED)
 @given(data=st.binary(min_size=1, max_size=200))
 def test_anything_at_all_is_unpacked_or_refused(encoding: str, data: bytes) -> None:
-    try:
+    with suppress(BadInput):
         unpack(data, encoding, MB)
-    except BadInput as error:
-        assert "Content-Encoding" in error.message or "cut off" in error.message
 
 
 def test_a_wrong_checksum_is_refused() -> None:
@@ -96,7 +95,10 @@ def test_a_wrong_checksum_is_refused() -> None:
         (b'{"a":1}\n\n{"b":2}', b'{"a":1}\n\n{"b":2}\n'),
         (b'{\n  "a": 1\n}\n', b'{   "a": 1 }\n'),
         (b'\r\n{\r\n"a": 1}', b'  {  "a": 1}\n'),
-        (b'{\n"a": 1\n', b'{\n"a": 1\n'),
+        (b'{\n"a": NaN\n', b'{ "a": NaN\n'),
+        (b'{"a": 1}\nwhat?', b'{"a": 1}\nwhat?\n'),
+        (b'{"a":\n{"b": 2}', b'{"a":\n{"b": 2}\n'),
+        (b'{"a":\n{"b": 2}}', b'{"a": {"b": 2}}\n'),
         (b'[{"a":1},\n{"b":2}]', b'[{"a":1}, {"b":2}]\n'),
     ],
 )
@@ -119,11 +121,11 @@ def test_an_array_is_known_as_such() -> None:
     assert not is_array(to_lines(b'{"a":[1]}', "", 1000))
 
 
-@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False) | st.integers()), st.integers(0, 4))
+@given(st.dictionaries(st.text(), st.text() | st.floats()), st.integers(0, 4))
 def test_a_spread_report_means_the_same_on_one_line(report: dict[str, object], indent: int) -> None:
     body = to_lines(json.dumps(report, indent=indent, ensure_ascii=False).encode(), "application/json", MB)
     assert body.lines == 1
-    assert json.loads(body.data) == report
+    assert repr(json.loads(body.data)) == repr(report)
 
 
 def bad_x(data: bytes) -> Checked:

@@ -99,7 +99,8 @@ def test_unknown_fields_are_kept(line: bytes, expected: object) -> None:
 
 def test_the_canonical_report_in_full() -> None:
     line = (
-        b'{"drone_id": "pw-00042", "sequence": 1234, "time": 1793604600000, "location": {"lat": 48.8566, "lon": 2.3522},'
+        b'{"drone_id": "pw-00042", "sequence": 1234, "time": 1793604600000,'
+        b' "location": {"lat": 48.8566, "lon": 2.3522},'
         b' "status": "nominal", "battery": 87, "temperature": 21.5, "citizens": [{"id": "c-1", "name": "Jean O\'Brien",'
         b' "peacescore": 71.5, "action": "argued"}, {"name": "Zo\xc3\xab", "peacescore": 3}], "words": ["queue"]}\n'
     )
@@ -187,7 +188,7 @@ def test_another_fleets_dialect_needs_no_code(
     assert pc.sum(compare(tables.sightings["score"], threshold)).as_py() == agitated  # type: ignore[operator]
     assert tables.reports["extra"].null_count == 200
     scores = tables.sightings["peacescore"].to_pylist()
-    assert 0 <= min(scores)
+    assert min(scores) >= 0
     assert max(scores) <= 100
     plain = [json.loads(line) for line in (DATA / f"{name}.ndjson").read_text().splitlines()]
     people = "persons" if "persons" in plain[0] else "citizens"
@@ -262,7 +263,9 @@ _SCRAPS = st.sampled_from(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(_SCRAPS, st.binary(max_size=30).map(lambda b: b.replace(b"\n", b""))), min_size=1, max_size=8))
+@given(
+    st.lists(st.one_of(_SCRAPS, st.binary(max_size=30).map(lambda b: b.replace(b"\n", b""))), min_size=1, max_size=8)
+)
 def test_what_becomes_of_a_line_does_not_depend_on_its_neighbours(lines: list[bytes]) -> None:
     together = decoded(b"\n".join(lines) + b"\n")
     alone = [decoded(line + b"\n") for line in lines]
@@ -276,7 +279,8 @@ def test_what_becomes_of_a_line_does_not_depend_on_its_neighbours(lines: list[by
 
 _TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
 _CITIZEN = st.fixed_dictionaries(
-    {"id": _TEXT.filter(bool), "peacescore": st.floats(0, 100)}, optional={"name": _TEXT, "action": _TEXT, "mood": _TEXT}
+    {"id": _TEXT.filter(bool), "peacescore": st.floats(0, 100)},
+    optional={"name": _TEXT, "action": _TEXT, "mood": _TEXT},
 )
 _REPORT = st.fixed_dictionaries(
     {
@@ -285,7 +289,12 @@ _REPORT = st.fixed_dictionaries(
         "location": st.fixed_dictionaries({"lat": st.floats(-90, 90), "lon": st.floats(-180, 180)}),
         "citizens": st.lists(_CITIZEN, max_size=3),
     },
-    optional={"words": st.lists(_TEXT, max_size=3), "sequence": st.integers(0, 2**62), "colour": _TEXT, "status": _TEXT},
+    optional={
+        "words": st.lists(_TEXT, max_size=3),
+        "sequence": st.integers(0, 2**62),
+        "colour": _TEXT,
+        "status": _TEXT,
+    },
 )
 
 

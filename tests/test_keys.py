@@ -61,7 +61,7 @@ def test_revoking_twice_keeps_the_first_time(url: str) -> None:
 
 
 def test_an_unknown_key_cannot_be_revoked(url: str) -> None:
-    with pytest.raises(UsageError, match="no key 'abc'.*peacewatch keys"):
+    with pytest.raises(UsageError, match=r"no key 'abc'.*peacewatch keys"):
         Keys(url).revoke("abc")
 
 

@@ -144,7 +144,14 @@ def test_bad_lines_are_kept_as_they_came_and_touch_nothing_else(
     city: Path, make_workspace: MakeWorkspace, tmp_path: Path
 ) -> None:
     good = city.read_bytes().splitlines()[:300]
-    bad = [good[0][:50], b"\xff\xfe", b'{"drone_id": 5}', b"\x00", b"x" * 2_000_000, good[1].replace(b'"lat": 4', b'"lat": 4e9')]
+    bad = [
+        good[0][:50],
+        b"\xff\xfe",
+        b'{"drone_id": 5}',
+        b"\x00",
+        b"x" * 2_000_000,
+        good[1].replace(b'"lat": 4', b'"lat": 4e9'),
+    ]
     mixed = list(good)
     for number, line in enumerate(bad):
         mixed.insert(20 + 40 * number, line)

@@ -50,7 +50,7 @@ def reports(data: bytes) -> list[dict[str, Any]]:
 def day() -> list[dict[str, Any]]:
     """A Friday and a Saturday of a small fleet."""
     start = datetime(2026, 11, 6, tzinfo=UTC)
-    return reports_of(data_of(SimulationSettings(seed=5, drones=40, days=2, start=start)))
+    return reports_of(data_of(SimulationSettings(seed=5, drones=30, days=2, start=start)))
 
 
 # --- the same seed, the same bytes -----------------------------------------------------------
@@ -90,7 +90,7 @@ def test_a_large_fleet_comes_in_blocks_of_bounded_size() -> None:
     blocks = list(Simulation(settings).blocks())
     assert sum(block.reports for block in blocks) == 60_000
     assert max(block.reports for block in blocks) < 20_000
-    times = [time_of(report) for block in blocks for report in reports_of(block.data)[:: len(blocks)]]
+    times = [time_of(json.loads(line)) for block in blocks for line in block.data.splitlines()[::10]]
     assert sum(later < time for time, later in pairwise(times)) < 0.1 * len(times)
 
 
@@ -105,7 +105,7 @@ def test_without_an_end_it_goes_on() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["peacewatch", "kafka-streams"])
-@pytest.mark.parametrize("count", [0, 1, 999, 20_000])
+@pytest.mark.parametrize("count", [0, 1, 999, 6000])
 def test_exactly_as_many_reports_as_asked_for(tmp_path: Path, dialect: str, count: int) -> None:
     path = tmp_path / "out.ndjson"
     progress: list[int] = []
@@ -126,8 +126,8 @@ def test_days_alone_end_the_run(day: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("days", [0.25, 2, 9])
 def test_reports_are_spread_over_the_days(days: float) -> None:
-    settings = SimulationSettings(reports=30_000, seed=2, days=days, citizens=1000)
-    times = [time_of(report) for report in reports_of(data_of(settings))]
+    settings = SimulationSettings(reports=60_000, seed=2, days=days, citizens=1000)
+    times = [time_of(json.loads(line)) for line in data_of(settings).splitlines()[::50]]
     assert (max(times) - min(times)) / timedelta(days=1) == pytest.approx(days, rel=0.15)
 
 
@@ -307,7 +307,7 @@ def test_nobody_is_at_two_places_at_a_time(reports: list[dict[str, Any]]) -> Non
 # --- the scores ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_less_than_one_percent_of_reports_hold_an_agitated_citizen(seed: int) -> None:
     some = reports_of(data_of(SimulationSettings(reports=40_000, seed=seed)))
     share = sum(any(citizen["peacescore"] <= 10 for citizen in report["citizens"]) for report in some) / len(some)
@@ -348,7 +348,7 @@ def test_scores_wander_around_a_mean_of_their_own(reports: list[dict[str, Any]])
 def test_agitation_spreads_to_those_near() -> None:
     def run(scores: ScoreModel) -> tuple[int, float]:
         """Agitated citizens, and the share of them before whom another one was seen near, within 20 minutes."""
-        some = reports_of(data_of(SimulationSettings(reports=70_000, seed=21, scores=scores)))
+        some = reports_of(data_of(SimulationSettings(reports=60_000, seed=21, scores=scores)))
         first: dict[str, tuple[datetime, float, float]] = {}
         for report in sorted(some, key=time_of):
             for citizen in report["citizens"]:
@@ -367,7 +367,6 @@ def test_agitation_spreads_to_those_near() -> None:
     spread, met_spread = run(ScoreModel())
     assert spread > 1.3 * alone
     assert met_spread > 1.5 * met_alone
-    print(alone, met_alone, spread, met_spread)
 
 
 def test_words_are_tense_near_agitation(reports: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed
     if not bad:
         return parsed, extra, rows
     rejects = sorted([*parsed.rejects, *bad.values()], key=lambda reject: reject.line)
-    return Parsed(parsed.lines, parsed.wire, parsed.numbers, rejects), extra, np.delete(rows, list(bad))
+    return replace(parsed, rejects=rejects), extra, np.delete(rows, list(bad))
 
 
 def citizen_key(citizen_id: pa.Array, citizen_name: pa.Array, secret: str) -> pa.Array:

@@ -9,6 +9,7 @@ is parsed into Python objects.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ import pyarrow as pa
 
 from pipeline.dialects.mapping import Dialect, steps
 from pipeline.dialects.parse import Ints, Lines, Parsed, Reject
-from pipeline.dialects.wire import count_fields
+from pipeline.dialects.wire import count_fields, count_fields_by_row
 
+#: A name that stands apart from its colon, unless it is inside a text.
+_PARTED = re.compile(rb'"[ \t\r]+:')
 _QUOTE, _COLON, _BACKSLASH, _SPACE = b'":\\ '
 
 
@@ -28,15 +31,16 @@ def find_extra(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], list[R
     A line with unknown fields must be JSON to the letter, as those are kept as text;
     the parser of known fields is more forgiving.
     """
-    total, per_row = count_fields(parsed.wire)
     complete = len(parsed.numbers) == len(parsed.lines)
-    if complete and not _odd_spacing(parsed.lines.data) and _count_names_at_most(parsed.lines.data) == total:
+    data = parsed.lines.data
+    parted = any(_PARTED.match(data, at) for at in parsed.look.parted)
+    if complete and not parted and parsed.look.names == count_fields(parsed.wire):
         return {}, []
     names = _names_by_line(parsed.lines)[parsed.numbers]
     extra: dict[int, str] = {}
     rejects: list[Reject] = []
     known = _known(dialect)
-    for row in np.flatnonzero(names != per_row()).tolist():
+    for row in np.flatnonzero(names != count_fields_by_row(parsed.wire)).tolist():
         number = int(parsed.numbers[row])
         try:
             rest = _without(orjson.loads(parsed.lines[number]), known)
@@ -46,17 +50,6 @@ def find_extra(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], list[R
         if rest:
             extra[row] = orjson.dumps(rest).decode()
     return extra, rejects
-
-
-def _odd_spacing(data: bytes) -> bool:
-    """Whether a name might be parted from its colon by white space."""
-    return b'" ' in data or b'"\t' in data or b'"\r' in data
-
-
-def _count_names_at_most(data: bytes) -> int:
-    """Occurrences of ``":``: all names, and perhaps what looks like one inside a text."""
-    text = np.frombuffer(data, np.uint8)
-    return int(np.count_nonzero((text[:-1] == _QUOTE) & (text[1:] == _COLON)))
 
 
 def _names_by_line(lines: Lines) -> Ints:

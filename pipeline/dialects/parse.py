@@ -19,6 +19,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.dialects.mapping import Dialect
+from pipeline.dialects.scan import Look, look
 from pipeline.dialects.wire import wire_schema
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -61,6 +62,7 @@ class Parsed:
     """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``."""
 
     lines: Lines
+    look: Look
     wire: pa.StructArray
     numbers: Ints
     rejects: list[Reject]
@@ -78,17 +80,18 @@ def split_lines(data: bytes) -> Lines:
 
 def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     """Parse a block of NDJSON. Never raises for what stands in ``data``."""
-    lines = split_lines(data)
+    lines, seen = split_lines(data), look(data)
     longest = int((lines.stops - lines.starts).max(initial=0))
-    if longest <= max_report_bytes and not _has_nul(data) and _TWO_OBJECTS.search(data) is None:
-        wire = _read(data, dialect)
+    odd = (
+        b"\x00" in data
+        or (seen.escapes and _NUL.search(data))
+        or any(_TWO_OBJECTS.match(data, at) for at in seen.joined)
+    )
+    if longest <= max_report_bytes and not odd:
+        wire = _read(_spell_out(data) if seen.escapes else data, dialect)
         if wire is not None and len(wire) == len(lines):
-            return Parsed(lines, wire, np.arange(len(lines)), [])
-    return _parse_suspicious(lines, dialect, max_report_bytes)
-
-
-def _has_nul(data: bytes) -> bool:
-    return b"\x00" in data or (b"\\u0000" in data and _NUL.search(data) is not None)
+            return Parsed(lines, seen, wire, np.arange(len(lines)), [])
+    return _parse_suspicious(lines, seen, dialect, max_report_bytes)
 
 
 def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
@@ -101,21 +104,19 @@ def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
 
 def _read_or_raise(data: bytes, dialect: Dialect) -> pa.StructArray:
     schema = wire_schema(dialect)
-    table = pa.table(arro3.io.read_json(io.BytesIO(_spell_out(data)), schema))
+    table = pa.table(arro3.io.read_json(io.BytesIO(data), schema))
     array = table.to_struct_array()
     return array.combine_chunks() if array.num_chunks else pa.array([], pa.struct(list(schema)))
 
 
 def _spell_out(data: bytes) -> bytes:
     """The same JSON with characters in place of escaped surrogate pairs."""
-    if b"\\ud" not in data and b"\\uD" not in data:
-        return data
     return _PAIR.sub(
         lambda pair: pair[1] + bytes.fromhex((pair[2] + pair[3]).decode()).decode("utf-16-be").encode(), data
     )
 
 
-def _parse_suspicious(lines: Lines, dialect: Dialect, max_report_bytes: int) -> Parsed:
+def _parse_suspicious(lines: Lines, seen: Look, dialect: Dialect, max_report_bytes: int) -> Parsed:
     rejects: list[Reject] = []
     alone: list[int] = []
     together: list[int] = []
@@ -132,7 +133,7 @@ def _parse_suspicious(lines: Lines, dialect: Dialect, max_report_bytes: int) -> 
     groups = [[number] for number in alone] + [together]
     while groups:
         group = groups.pop()
-        block = b"\n".join(lines[number] for number in group)
+        block = _spell_out(b"\n".join(lines[number] for number in group))
         wire = _read(block, dialect) if group else None
         if wire is not None and len(wire) == len(group):
             pieces.append((group, wire))
@@ -145,7 +146,7 @@ def _parse_suspicious(lines: Lines, dialect: Dialect, max_report_bytes: int) -> 
     arrays = [wire for _, wire in pieces] or [pa.array([], pa.struct(list(wire_schema(dialect))))]
     order = np.argsort(numbers)
     wire = pa.concat_arrays(arrays).take(pa.array(order))
-    return Parsed(lines, wire, numbers[order], sorted(rejects, key=lambda reject: reject.line))
+    return Parsed(lines, seen, wire, numbers[order], sorted(rejects, key=lambda reject: reject.line))
 
 
 def _unfit(line: bytes, max_report_bytes: int) -> str:
@@ -155,7 +156,7 @@ def _unfit(line: bytes, max_report_bytes: int) -> str:
         return "an empty line: send one JSON object a line"
     if line.startswith(_BOM):
         return "begins with a byte order mark: send UTF-8 without one"
-    if _has_nul(line):
+    if _NUL.search(line):
         return "holds a NUL character: send text without it"
     return ""
 

@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 from pipeline.dialects.mapping import Dialect, Step, Text, Words, steps
 from pipeline.errors import UsageError
 
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
 
 @dataclass
 class _Node:
@@ -107,27 +109,33 @@ def fixed_lists(dialect: Dialect) -> dict[str, int]:
     return lengths
 
 
-def count_fields(values: pa.Array) -> tuple[int, Any]:
-    """How many JSON object members were read into ``values``: in all, and per row.
+def count_fields(values: pa.Array) -> int:
+    """How many JSON object members were read into ``values``, of objects in lists too.
 
-    Only members with a value count: arrow keeps no difference between null and missing.
-    The counts per row are a function, as they are seldom needed.
+    Only members with a value count: Arrow keeps no difference between null and missing.
     """
-    total, rows = 0, []
+    total = 0
     for child in values.flatten():
         total += len(child) - child.null_count
-        rows.append(lambda child=child: child.is_valid().to_numpy(zero_copy_only=False).astype(np.int64))
         inner = child.flatten() if pa.types.is_list(child.type) else child
         if pa.types.is_struct(inner.type):
-            below, per_inner = count_fields(inner)
-            total += below
-            if inner is child:
-                rows.append(per_inner)
-            else:
-                rows.append(lambda child=child, per=per_inner: _sum_by_parent(child, per()))
-    return total, lambda: np.sum([row() for row in rows], axis=0)
+            total += count_fields(inner)
+    return total
 
 
-def _sum_by_parent(lists: pa.ListArray, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def count_fields_by_row(values: pa.Array) -> Ints:
+    """The same for each row by itself."""
+    counts = np.zeros(len(values), np.int64)
+    for child in values.flatten():
+        counts += child.is_valid().to_numpy(zero_copy_only=False)
+        inner = child.flatten() if pa.types.is_list(child.type) else child
+        if pa.types.is_struct(inner.type):
+            below = count_fields_by_row(inner)
+            counts += below if inner is child else _sum_by_parent(child, below)
+    return counts
+
+
+def _sum_by_parent(lists: pa.ListArray, values: Ints) -> Ints:
     parents = pc.list_parent_indices(lists).to_numpy()
-    return np.bincount(parents, weights=values, minlength=len(lists)).astype(np.int64)
+    sums: Ints = np.bincount(parents, weights=values, minlength=len(lists)).astype(np.int64)
+    return sums

@@ -19,7 +19,6 @@ MAX_ERRORS = 100
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _JSON: Headers = ((b"content-type", b"application/json"),)
-CLOSE: Headers = ((b"connection", b"close"),)
 
 
 @dataclass(frozen=True, slots=True)

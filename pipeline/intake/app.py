@@ -2,7 +2,7 @@
 
 Promises that reports answered with 202 are durable in the log, bad lines
 included, and that no request holds up or spoils another. Nothing is decided
-here but the order of the steps.
+here but the order of the steps. Deadlines are the server's (`deadlines`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.desk.keys import Keys
 from pipeline.dialects import Checked, builtin_dialects, check, load_dialect
 from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
 from pipeline.intake import head
-from pipeline.intake.answers import CLOSE, Answer, Busy, overloaded, refusal, taken, unavailable
+from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, unavailable
 from pipeline.intake.batcher import Batcher
 from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
 from pipeline.intake.keyring import Keyring
@@ -31,7 +31,6 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-BODY_S = 30.0
 _LEAST_HELD_BYTES = 256_000_000
 _UNPACK_INLINE_BYTES = 4_096  # of packed data; more may hide more, and is unpacked in a thread
 
@@ -62,7 +61,6 @@ class Gateway:
         self._batcher = Batcher(self._check, self._group)
         self._held_bytes = 0
         self._metrics = Metrics()
-        self._metrics.watch_queue(lambda: self._batcher.waiting, lambda: self._held_bytes)
         self._background: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -114,6 +112,7 @@ class Gateway:
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
+            self._metrics.queue_requests, self._metrics.queue_bytes = self._batcher.waiting, self._held_bytes
             return self._metrics.answer()
         return Answer(200, b'{"status":"ok"}') if path == "/healthz" else await self._readiness()
 
@@ -131,7 +130,7 @@ class Gateway:
     async def _reports(self, headers: dict[bytes, bytes], query: bytes, receive: Receive) -> Answer:
         if self._keyring is not None:
             token = head.bearer(headers)
-            if token is None or not await self._keyring.admits(token):
+            if token is None or not (self._keyring.knows(token) or await self._keyring.admits(token)):
                 return head.unauthorized(token)
         wanted = head.read_head(headers, query, self._max_body_bytes, self._default_dialect, self._builtin)
         if isinstance(wanted, Answer):
@@ -140,12 +139,13 @@ class Gateway:
         try:
             packed = await self._read(receive)
             held += len(packed)
-            body = await self._unpack(packed, wanted)
+            if wanted.encoding == "identity" or len(packed) <= _UNPACK_INLINE_BYTES:
+                body = self._lines(packed, wanted)
+            else:
+                body = await asyncio.to_thread(self._lines, packed, wanted)
             self._hold(len(body.data))
             held += len(body.data)
             verdict = await self._batcher.put(body, wanted.dialect)
-        except TimeoutError:
-            return refusal(408, f"the body took longer than {BODY_S:g} s: send less at once", CLOSE)
         except TooLarge as error:
             return refusal(413, error.message)
         except BadInput as error:
@@ -164,20 +164,19 @@ class Gateway:
         """The body as it is sent; what it returns is held."""
         parts: list[bytes] = []
         size = 0
+        more = True
         try:
-            async with asyncio.timeout(BODY_S):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    part = message.get("body", b"")
-                    more = message.get("more_body", False)
-                    self._hold(len(part))
-                    size += len(part)
-                    parts.append(part)
-                    if size > self._max_body_bytes:
-                        raise too_large(self._max_body_bytes)
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                part = message["body"]
+                more = message.get("more_body", False)
+                self._hold(len(part))
+                size += len(part)
+                parts.append(part)
+                if size > self._max_body_bytes:
+                    raise too_large(self._max_body_bytes)
         except BaseException:
             self._held_bytes -= size
             raise
@@ -189,11 +188,6 @@ class Gateway:
                 f"{self._held_bytes / 1e6:.0f} MB of requests are held already: send more slowly", retry_after_s=1
             )
         self._held_bytes += size
-
-    async def _unpack(self, packed: bytes, wanted: head.Wanted) -> Body:
-        if wanted.encoding == "identity" or len(packed) <= _UNPACK_INLINE_BYTES:
-            return self._lines(packed, wanted)
-        return await asyncio.to_thread(self._lines, packed, wanted)
 
     def _lines(self, packed: bytes, wanted: head.Wanted) -> Body:
         data = unpack(packed, wanted.encoding, self._max_body_bytes)

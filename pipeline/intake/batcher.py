@@ -2,7 +2,7 @@
 
 While one batch is judged and another is written, the next gathers; nothing waits
 for a batch to fill. A body's verdict is given only after its lines are durable.
-Belongs to one event loop; judging happens in a thread, writing in the log's own.
+Belongs to one event loop; much is judged in a thread, and the log writes in its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.log.group import GroupCommit
 
 _BATCH_BYTES = 4_000_000
 _CHUNK_BYTES = 1_000_000
-_INLINE_BYTES = 64_000  # judging so little takes less time than handing it to a thread and back
+_INLINE_BYTES = 256_000  # some 2 ms: less than handing it to a thread and back costs a busy loop
 _WORKERS = 2  # one batch judged, one written
 
 
@@ -42,7 +42,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
-        self.waiting = 0
+        self._in_work = 0
 
     def start(self) -> None:
         """Begin to work, on the running loop."""
@@ -54,27 +54,29 @@ class Batcher:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def put(self, body: Body, dialect: str) -> Verdict:
-        """Judge and store a body; returns when it is durable.
+    @property
+    def waiting(self) -> int:
+        """How many bodies are not durable yet."""
+        return len(self._queue) + self._in_work
 
-        Raises `Busy` if too many wait, and what the log raises (`Overloaded`, `StorageError`)
-        if it could not be stored: then some of a large body's lines may be in the log.
+    def put(self, body: Body, dialect: str) -> asyncio.Future[Verdict]:
+        """Judge and store a body; the future is done when it is durable.
+
+        Raises `Busy` if too many wait. The future fails with what the log raises (`Overloaded`,
+        `StorageError`) if it could not be stored: then some of a large body's lines may be in the log.
         """
         if self.waiting >= self._max_waiting:
             raise Busy(f"{self.waiting} requests wait already: send several reports at once", retry_after_s=1)
         done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(body, dialect, done))
         self._filled.set()
-        self.waiting += 1
-        try:
-            return await done
-        finally:
-            self.waiting -= 1
+        return done
 
     async def _work(self) -> None:
         while True:
             await self._filled.wait()
             batch = self._take()
+            self._in_work += len(batch)
             try:
                 verdicts = await self._store([waiting.body for waiting in batch], batch[0].dialect)
             except asyncio.CancelledError:
@@ -87,6 +89,8 @@ class Batcher:
                 for waiting, verdict in zip(batch, verdicts, strict=True):
                     if not waiting.done.done():
                         waiting.done.set_result(verdict)
+            finally:
+                self._in_work -= len(batch)
 
     def _take(self) -> list[_Waiting]:
         """The next batch: neighbours of one dialect, up to a size."""

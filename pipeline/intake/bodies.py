@@ -93,10 +93,19 @@ def is_array(body: Body) -> bool:
 
 
 def _is_one_value(data: bytes, start: bytes, max_report_bytes: int) -> bool:
+    """Whether several lines are one JSON value, or were meant to be."""
     if start == b"[":
         return True
-    if start != b"{" or len(data) > max_report_bytes:
+    if start != b"{":
         return False
+    first = data[: data.index(b"\n", data.index(b"{"))]
+    if len(first) > max_report_bytes or _is_json(first):
+        return False
+    # Indented text has no other line that begins with a brace; this holds for what is cut or wrong inside, too.
+    return b"\n{" not in data.lstrip(_BLANK) or (len(data) <= max_report_bytes and _is_json(data))
+
+
+def _is_json(data: bytes) -> bool:
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError:

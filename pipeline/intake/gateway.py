@@ -1,6 +1,6 @@
 """HTTP intake as a process of its own: an address, a server, and a graceful end.
 
-Promises to announce its address once it answers (a line on stdout and
+Promises to announce its address once it answers (to the caller, and in
 ``gateway.json`` in the workspace), and on SIGTERM or SIGINT to answer what it
 has taken and leave nothing behind. Must not know what a request says.
 """
@@ -40,8 +40,8 @@ def serve(workspace: Workspace, host: str, port: int, ready: Callable[[str], Non
     """Serve until SIGTERM or SIGINT. Call it from the main thread.
 
     ``port`` 0 takes a free one. ``ready`` is called with the address, such as
-    ``http://127.0.0.1:8080``, as soon as it answers. Raises `UsageError` if the address
-    cannot be had.
+    ``http://127.0.0.1:8080``, as soon as it answers; without it a line on stdout says so.
+    Raises `UsageError` if the address cannot be had.
     """
     _allow_many_connections()
     with _bind(host, port) as listener:
@@ -90,10 +90,12 @@ def _announce(file: Path, url: str, ready: Callable[[str], None] | None) -> None
     partial = file.with_suffix(".partial")
     partial.write_bytes(orjson.dumps({"pid": os.getpid(), "url": url}))
     partial.replace(file)
+    (ready or _say)(url)
+
+
+def _say(url: str) -> None:
     sys.stdout.write(f"gateway: {url}\n")
     sys.stdout.flush()
-    if ready is not None:
-        ready(url)
 
 
 @contextmanager

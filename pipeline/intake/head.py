@@ -6,8 +6,9 @@ Must not know who the drones are: it finds the token, others judge it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from pipeline.intake.answers import Answer, refusal
@@ -60,28 +61,29 @@ def unauthorized(token: str | None) -> Answer:
 
 
 def read_head(
-    headers: Mapping[bytes, bytes], query: bytes, max_bytes: int, default_dialect: str, dialects: Collection[str]
+    headers: Mapping[bytes, bytes], query: bytes, max_bytes: int, default_dialect: str, dialects: frozenset[str]
 ) -> Wanted | Answer:
     """What the body of a ``POST /v1/reports`` is said to be; a refusal if that is of no use."""
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-    if media_type not in _MEDIA_TYPES:
-        return refusal(
-            415, f"Content-Type {media_type[:100]} is not taken: use application/json or application/x-ndjson"
-        )
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower().decode("latin-1")
-    if encoding not in ENCODINGS:
-        return refusal(
-            415,
-            f"Content-Encoding {encoding[:100]} is not taken: use gzip, zstd or none",
-            ((b"accept-encoding", b"gzip, zstd"),),
-        )
     # A packed body may claim little and a plain one too, so this only spares reading those that are honest.
     if int(headers.get(b"content-length", b"0")) > max_bytes:
         return refusal(413, too_large(max_bytes).message)
-    dialect = default_dialect
-    if query:
-        dialect = parse_qs(query.decode("latin-1")).get("dialect", [default_dialect])[-1]
-        if dialect != default_dialect and dialect not in dialects:
-            known = " or ".join(sorted(dialects))
-            return refusal(422, f"there is no dialect {dialect[:100]!r}: use {known}, or leave it out")
+    media_type, encoding = headers.get(b"content-type", b""), headers.get(b"content-encoding", b"identity")
+    return _wanted(media_type[:200], encoding[:200], query[:1000], default_dialect, dialects)
+
+
+@lru_cache(maxsize=256)
+def _wanted(
+    content_type: bytes, content_encoding: bytes, query: bytes, default_dialect: str, dialects: frozenset[str]
+) -> Wanted | Answer:
+    media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in _MEDIA_TYPES:
+        return refusal(415, f"Content-Type {media_type} is not taken: use application/json or application/x-ndjson")
+    encoding = content_encoding.strip().lower().decode("latin-1")
+    if encoding not in ENCODINGS:
+        why = f"Content-Encoding {encoding} is not taken: use gzip, zstd or none"
+        return refusal(415, why, ((b"accept-encoding", b"gzip, zstd"),))
+    dialect = parse_qs(query.decode("latin-1")).get("dialect", [default_dialect])[-1]
+    if dialect != default_dialect and dialect not in dialects:
+        known = " or ".join(sorted(dialects))
+        return refusal(422, f"there is no dialect {dialect[:100]!r}: use {known}, or leave it out")
     return Wanted(encoding, media_type, dialect)

@@ -36,9 +36,11 @@ def read_table(path: str, version: int | None = None, **options: Any) -> dd.Data
         ) from None
     files = table.file_uris()
     if files:
-        return dd.read_parquet(files, dtype_backend="pyarrow", **options)
+        frame: dd.DataFrame = dd.read_parquet(files, dtype_backend="pyarrow", **options)
+        return frame
     empty = table.to_pyarrow_table(columns=options.get("columns")).to_pandas(types_mapper=pd.ArrowDtype)
-    return dd.from_pandas(empty, npartitions=1)
+    nothing: dd.DataFrame = dd.from_pandas(empty, npartitions=1)
+    return nothing
 
 
 class DeltaFrame(DaskDF):  # type: ignore[misc]

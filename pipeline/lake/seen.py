@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints
+from pipeline.fingerprints import Hashes, Keys, holds, sort_keys
 
 HOUR_US = 3_600_000_000
 _BYTES_A_REPORT = 16
 
-Keys = tuple[Hashes, Ints]  # fingerprints, event times in microseconds
 
-
-def _sorted(keys: Keys) -> Keys:
-    order = np.argsort(keys[0], kind="stable")
-    return keys[0][order], keys[1][order]
+def _first(keys: Keys) -> Mask:
+    """True for each key that does not stand before."""
+    order = np.lexsort(keys[::-1])
+    hashes, times = keys[0][order], keys[1][order]
+    first = np.ones(len(order), bool)
+    first[order[1:]] = (hashes[1:] != hashes[:-1]) | (times[1:] != times[:-1])
+    return first
 
 
 @dataclass
@@ -40,18 +42,17 @@ class _Hour:
 
     def holds(self, keys: Keys) -> Mask:
         found = np.zeros(len(keys[0]), bool)
-        for hashes, times in self.runs:
-            at = np.minimum(np.searchsorted(hashes, keys[0]), len(hashes) - 1)
-            found |= (hashes[at] == keys[0]) & (times[at] == keys[1])
+        for run in self.runs:
+            found |= holds(run, keys)
         return found
 
     def add(self, keys: Keys) -> None:
         if not len(keys[0]):
             return
-        run = _sorted(keys)
+        run = sort_keys(keys)
         while self.runs and len(self.runs[-1][0]) < 2 * len(run[0]):
             last = self.runs.pop()
-            run = _sorted((np.concatenate([last[0], run[0]]), np.concatenate([last[1], run[1]])))
+            run = sort_keys((np.concatenate([last[0], run[0]]), np.concatenate([last[1], run[1]])))
         self.runs.append(run)
 
 
@@ -76,9 +77,7 @@ class SeenReports:
             hashes, times = keys[0][rows], keys[1][rows]
             hour = self._hour(number)
             hour.window = window
-            first = np.zeros(len(rows), bool)
-            first[np.unique(np.stack([hashes.view(np.int64), times]), axis=1, return_index=True)[1]] = True
-            new = first & ~hour.holds((hashes, times))
+            new = _first((hashes, times)) & ~hour.holds((hashes, times))
             hour.add((hashes[new], times[new]))
             fresh[rows] = new
         return fresh
@@ -112,6 +111,6 @@ class SeenIdentities:
     def select(self, hashes: Hashes) -> Mask:
         """True for those not seen before; ``hashes`` are distinct. They count as seen from now on."""
         keys = (hashes, np.zeros(len(hashes), np.int64))
-        fresh = ~self._known.holds(keys) if self._known.runs else np.ones(len(hashes), bool)
+        fresh = ~self._known.holds(keys)
         self._known.add((hashes[fresh], keys[1][fresh]))
         return fresh

@@ -27,8 +27,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline.durable import replace, sync
 from pipeline.errors import Conflict, StorageError
-from pipeline.fingerprints import Hashes, identity_fingerprints, report_fingerprints
-from pipeline.lake.seen import HOUR_US, Keys
+from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
+from pipeline.lake.seen import HOUR_US
 from pipeline.lake.stage import Add, action, from_json, to_json, write
 from pipeline.schema import TABLES, TIME, is_partitioned
 

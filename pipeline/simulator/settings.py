@@ -29,7 +29,7 @@ class ScoreModel:
     ``spread_probability`` after about ``spread_delay_s``, and may spread it on.
     """
 
-    starts_per_day: float = 0.3  # episodes of their own, per citizen, before hour, district and temper
+    starts_per_day: float = 0.28  # episodes of their own, per citizen, before hour, district and temper
     spread_probability: float = 0.07
     contacts: int = 12
     radius_m: float = 100.0
@@ -54,7 +54,7 @@ class SimulationSettings:
     """One simulation; `UsageError` names what is wrong.
 
     ``reports``: lines in all, retransmissions included; None for no end.
-    ``start``: UTC (a time without a zone is taken as UTC); also the city's local time.
+    ``start``: UTC (a time without a zone is taken as UTC), to the second; also the city's local time.
     ``days``: with ``reports``, how long they are spread over (the fleet's size
     follows, unless ``drones`` is given, which wins); alone, how long to simulate.
     ``citizens``: None for 20 per drone, at least 1000.

@@ -1,0 +1,223 @@
+"""The archive: exactly once over crashes, copies recognised, small files merged, damage found."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.dialects import decode, load_dialect
+from pipeline.errors import Conflict
+from pipeline.lake import tables, upkeep
+from pipeline.lake.frames import read_table
+from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
+from pipeline.lake.stage import Add, Batch, Choice, stage
+from pipeline.lake.tables import Lake, Window
+from pipeline.lake.upkeep import File, plan
+from pipeline.schema import TABLES
+
+SOURCE = "log/0"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    lake = Lake.open_for_writing(tmp_path / "lake")
+    yield lake
+    lake.close()
+
+
+def staged(lake: Lake, start: int, reports: int, rejects: int = 1) -> tuple[Window, dict[str, list[Add]]]:
+    """A window of ``reports`` reports with two citizens each, and some lines that are none."""
+    lines = [
+        f'{{"drone_id":"d{number}","sequence":{number},"time":"2026-11-0{1 + number % 2}T07:30:00Z","location":'
+        f'{{"lat":48.8,"lon":2.3}},"citizens":[{{"id":"c{number}","name":"N","peacescore":50}},'
+        f'{{"id":"c{number + 1}","name":"M","peacescore":50}}]}}'
+        for number in range(start, start + reports)
+    ] + ["?"] * rejects
+    decoded = decode(
+        "\n".join(lines).encode(),
+        load_dialect("peacewatch"),
+        secret="00",
+        first_report_id=start,
+        accepted_at=[(len(lines), 1.79e9)],
+        max_report_bytes=1000,
+    )
+    batch = Batch(decoded.reports, decoded.sightings, decoded.people, decoded.rejects)
+    adds = stage(str(lake.path), [batch], [Choice(None, np.ones(decoded.people.num_rows, bool))])
+    counts = {"reports": reports, "sightings": 2 * reports, "rejects": rejects, "duplicates": 0}
+    return Window({SOURCE: start + len(lines)}, counts), adds
+
+
+def rows(lake: Lake) -> dict[str, int]:
+    return {name: lake.table(name).to_pyarrow_table().num_rows for name in TABLES}
+
+
+def test_a_commit_is_in_all_tables_and_counts(lake: Lake) -> None:
+    lake.commit(*staged(lake, 0, 10))
+    lake.commit(*staged(lake, 11, 5, rejects=0))
+    assert rows(lake) == {"reports": 15, "sightings": 30, "identities": 30, "rejects": 1, "alerts": 0}
+    assert lake.archived(SOURCE) == 16
+    assert lake.totals() == {"reports": 15, "sightings": 30, "rejects": 1, "duplicates": 0}
+    (reject,) = tables.read_rejects(lake)
+    assert reject["raw"] == b"?"
+    assert set(lake.table("reports").to_pyarrow_table()["date"].to_pylist()) == {"2026-11-01", "2026-11-02"}
+
+
+class Crash(Exception):
+    """Stands for the process being gone."""
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_a_crash_at_any_step_of_a_commit_leaves_all_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    lake = Lake.open_for_writing(tmp_path)
+    lake.commit(*staged(lake, 0, 4))
+    window, adds = staged(lake, 5, 6)
+    steps = 0
+
+    def crashing(function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            if steps == step:
+                raise Crash
+            steps += 1
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "_write", crashing(Lake._write))
+        patch.setattr(tables, "replace", crashing(tables.replace))
+        patch.setattr(Lake, "_sync_log", crashing(Lake._sync_log))
+        with pytest.raises(Crash):
+            lake.commit(window, adds)
+    lake.close()
+    again = Lake.open_for_writing(tmp_path)
+    done = again.archived(SOURCE)
+    assert done == (5 if step == 0 else 12), "nothing before the plan is durable, everything after"
+    if done == 5:
+        again.commit(window, adds)
+    assert rows(again) == {"reports": 10, "sightings": 20, "identities": 20, "rejects": 2, "alerts": 0}
+    assert again.totals()["reports"] == 10
+    again.close()
+
+
+def _hold(path: Path, held: Any, release: Any) -> None:
+    lake = Lake.open_for_writing(path)
+    held.set()
+    release.wait()
+    lake.close()
+
+
+def test_only_one_process_writes(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, release))
+    other.start()
+    held.wait()
+    with pytest.raises(Conflict, match=str(other.pid)):
+        Lake.open_for_writing(tmp_path)
+    release.set()
+    other.join()
+    Lake.open_for_writing(tmp_path).close()
+
+
+def test_files_that_are_only_staged_are_not_read(lake: Lake) -> None:
+    lake.commit(*staged(lake, 0, 3))
+    staged(lake, 4, 3)
+    assert len(read_table(str(lake.path / "reports"))) == 3
+    assert rows(lake)["reports"] == 3
+
+
+def test_an_empty_table_and_a_version_of_the_past_open_as_frames(lake: Lake) -> None:
+    assert len(read_table(str(lake.path / "sightings"))) == 0
+    lake.commit(*staged(lake, 0, 3))
+    assert len(read_table(str(lake.path / "sightings"), version=0)) == 0
+    frame = read_table(str(lake.path / "sightings"), columns=["peacescore", "date"])
+    assert frame.peacescore.sum().compute() == 300
+
+
+def test_merged_files_hold_the_same_rows_in_order_and_keep_the_offsets(lake: Lake) -> None:
+    for number in range(4):
+        lake.commit(*staged(lake, 7 * number, 6))
+    before = {name: lake.table(name).to_pyarrow_table().sort_by("report_id") for name in ("reports", "sightings")}
+    lake.close()
+    done = upkeep.compact(lake.path)
+    assert done["merged"] > done["into"] > 0
+    after = Lake(lake.path)
+    for name, old in before.items():
+        assert after.table(name).to_pyarrow_table().sort_by("report_id").equals(old)
+        assert len(after.table(name).file_uris()) == 2, "one a day"
+    assert after.archived(SOURCE) == 28
+    assert upkeep.compact(lake.path)["merged"] == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 100), st.sampled_from("ab")), max_size=30))
+def test_merges_are_of_neighbours_and_bounded(sizes: list[tuple[int, str]]) -> None:
+    files = [File(str(number), size, date, number) for number, (size, date) in enumerate(sizes)]
+    merges = plan("reports", files, target=100, least=2)
+    merged = [file for merge in merges for file in merge.files]
+    assert len(merged) == len(set(merged))
+    for merge in merges:
+        assert sum(file.size for file in merge.files) <= 100
+        assert {file.date for file in merge.files} == {merge.date}
+        small = [file for file in files if file.date == merge.date and file.size < 50]
+        at = small.index(merge.files[0])
+        assert tuple(small[at : at + len(merge.files)]) == merge.files
+
+
+def test_alerts_are_archived_once(lake: Lake) -> None:
+    def history(first: int, last: int) -> pa.Table:
+        count = last - first + 1
+        columns = {
+            name: pa.nulls(count, kind.type)
+            for name, kind in zip(TABLES["alerts"].names, TABLES["alerts"], strict=True)
+        }
+        columns |= {"revision": pa.array(range(first, last + 1)), "date": pa.repeat("2026-11-02", count)}
+        columns["report_id"] = pa.array(range(count))
+        columns["time"] = pa.array([0] * count, TABLES["alerts"].field("time").type)
+        columns["lat"] = columns["lon"] = pa.array([1.0] * count)
+        return pa.table(columns, schema=TABLES["alerts"])
+
+    lake.commit_alerts(history(1, 5))
+    lake.commit_alerts(history(3, 8))
+    lake.commit_alerts(history(1, 8))
+    assert sorted(lake.table("alerts").to_pyarrow_table()["revision"].to_pylist()) == list(range(1, 9))
+    assert lake.alerts_revision() == 8
+
+
+_KEY = st.tuples(st.integers(0, 6), st.integers(0, 3 * HOUR_US).map(lambda us: us // (HOUR_US // 4) * (HOUR_US // 4)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(_KEY, min_size=1, max_size=8), max_size=8), st.lists(_KEY, max_size=5), st.booleans())
+def test_a_report_is_new_exactly_the_first_time(
+    windows: list[list[tuple[int, int]]], archived: list[tuple[int, int]], forgetful: bool
+) -> None:
+    stored = set(archived)
+
+    def load(hour: int) -> tuple[Any, Any]:
+        mine = sorted(key for key in stored if key[1] // HOUR_US == hour)
+        return np.array([key[0] for key in mine], np.uint64), np.array([key[1] for key in mine], np.int64)
+
+    reports = SeenReports(load, max_bytes=0 if forgetful else 1 << 20)
+    for number, keys in enumerate(windows):
+        arrays = np.array([key[0] for key in keys], np.uint64), np.array([key[1] for key in keys], np.int64)
+        expected = [key not in stored and key not in keys[:at] for at, key in enumerate(keys)]
+        assert reports.select(arrays, number).tolist() == expected
+        stored |= set(keys)
+        reports.committed(number)
+
+
+def test_an_identity_is_new_once() -> None:
+    identities = SeenIdentities(np.array([5, 9], np.uint64))
+    assert identities.select(np.array([1, 5], np.uint64)).tolist() == [True, False]
+    assert identities.select(np.array([1, 2, 9], np.uint64)).tolist() == [False, True, False]
