@@ -35,8 +35,8 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
     with dask.config.set(
         {
             "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-            "distributed.worker.daemon": True,
-            "distributed.admin.tick.limit": "10s",
+            # A slice that outlives no worker is split: see `work`.
+            "distributed.scheduler.allowed-failures": 1,
         }
     ):
         async with (

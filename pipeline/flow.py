@@ -173,9 +173,7 @@ async def _run(
     workspace: Workspace, until_drained: bool, scheduler: str | None, on_progress: OnProgress | None
 ) -> Summary:
     settings = workspace.settings
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = _stop_on_signals()
     lake = Lake.open_for_writing(workspace.lake_path)
     log = open_log(workspace.log_url, settings.log)
     desk = Desk(workspace.desk_url, settings.reports.late_after_s)
@@ -204,6 +202,20 @@ async def _run(
         desk.close()
         log.close()
         lake.close()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the second is not handled, so it ends the process at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 def make_job(workspace: Workspace, log: Log, lake: Lake) -> Job:

@@ -1,14 +1,16 @@
 """What Dask workers do with a slice: pure functions of the slice and the job.
 
 Nothing here is kept between calls but the connection to the log, so a task can run
-again anywhere when its worker is lost.
+again anywhere when its worker is lost. A task does not raise, it returns `Failed`: an
+error whose traceback cannot be packed would break the client that waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,9 @@ from pipeline.rules import ScoreRule, screen
 from pipeline.schema import report_id_base
 from pipeline.workspace import LogSettings
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,6 +39,14 @@ class Job:
     secret: str
     max_report_bytes: int
     rule: ScoreRule
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task that could not do its work; ``torn``: what is stored in the log is damaged."""
+
+    reason: str
+    torn: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,22 @@ def _log(url: str, settings: LogSettings) -> Log:
     return open_log(url, settings)
 
 
+def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
+    """A task that returns what it would have raised."""
+
+    @wraps(task)
+    def safe(*arguments: _P.args, **options: _P.kwargs) -> _T | Failed:
+        try:
+            return task(*arguments, **options)
+        except StorageError as error:
+            return Failed(error.message, torn=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the slice's fate
+            return Failed(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+    return safe
+
+
+@_never_raises
 def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
     """The canonical tables of a slice."""
     stretches = _log(job.log_url, job.log_settings).read(slice.partition, slice.start, slice.stop)
@@ -82,6 +111,7 @@ def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
     )
 
 
+@_never_raises
 def reject_slice(slice: Slice, job: Job, reason: str) -> DecodedSlice:
     """A slice whose every line is rejected for ``reason``; the last resort for what no worker can decode."""
     try:
@@ -99,8 +129,11 @@ def _with_identities(tables: Decoded) -> DecodedSlice:
     return DecodedSlice(tables, people, person)
 
 
-def screen_slice(decoded: DecodedSlice, slice: Slice, job: Job) -> Screened:
+@_never_raises
+def screen_slice(decoded: DecodedSlice | Failed, slice: Slice, job: Job) -> Screened | Failed:
     """What the driver needs to know of a decoded slice: findings, and what tells copies apart."""
+    if isinstance(decoded, Failed):
+        return decoded
     reports = decoded.tables.reports
     screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
     times = reports["time"].cast(pa.int64()).to_numpy()
@@ -116,6 +149,7 @@ def screen_slice(decoded: DecodedSlice, slice: Slice, job: Job) -> Screened:
     )
 
 
+@_never_raises
 def stage_slices(lake: str, decoded: list[DecodedSlice], choices: list[Choice]) -> dict[str, list[Add]]:
     """Write the chosen rows of decoded slices as durable Parquet files; see `stage`."""
     return stage(lake, [_batch(slice) for slice in decoded], choices)

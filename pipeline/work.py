@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from distributed import Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
@@ -21,19 +22,19 @@ from pipeline.lake.stage import Add, Choice, merge
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice
 from pipeline.nodes import cut, split_at
-from pipeline.tasks import DecodedSlice, Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
+from pipeline.tasks import DecodedSlice, Failed, Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
 
-_TRIES = 2
 #: Alerts go before files.
 _URGENT, _LATER = 10, 0
 
 
 @dataclass(frozen=True)
 class Done:
-    """A screened slice; its tables wait on a worker as ``decoded``."""
+    """A screened slice; its tables wait on a worker as ``decoded``, and ``decode_again`` makes them anew."""
 
     screened: Screened
     decoded: Future[DecodedSlice]
+    decode_again: Callable[[], Future[DecodedSlice]]
 
     @property
     def slice(self) -> Slice:
@@ -52,67 +53,71 @@ class SlicesOnCluster:
         Raises `PeacewatchError` if the cluster itself is lost, and `UsageError` if the
         slice's dialect is: nothing is rejected for that.
         """
-        dialect = self._dialect_of(slice.dialect)
-        problem: BaseException | None = None
-        for _ in range(_TRIES):
-            decoded = self._client.submit(decode_slice, slice, dialect, self._job, pure=False, priority=_URGENT)
-            try:
-                return [Done(await self._screen(decoded, slice), decoded)]
-            except FutureCancelledError as error:
-                raise PeacewatchError("the Dask scheduler is lost: start it and `run` again") from error
-            except Exception as error:  # noqa: BLE001 - whatever a task raised
-                problem = error
-                if isinstance(error, StorageError):
-                    break
-        pieces = self._pieces(slice, problem)
+        done = await self._try(slice)
+        if isinstance(done, Done):
+            return [done]
+        pieces = self._pieces(slice, done.torn)
         if len(pieces) > 1:
-            many = await asyncio.gather(*(self.decode_and_screen(piece) for piece in pieces))
-            return [done for few in many for done in few]
-        reason = f"could not be processed: {_describe(problem)}"
-        decoded = self._client.submit(reject_slice, slice, self._job, reason, pure=False, priority=_URGENT)
-        return [Done(await self._screen(decoded, slice), decoded)]
+            # One after the other: what shares a worker with a deadly piece would be suspected with it.
+            return [part for piece in pieces for part in await self.decode_and_screen(piece)]
+        rejected = await self._screen(slice, (reject_slice, slice, self._job, f"could not be processed: {done.reason}"))
+        if isinstance(rejected, Failed):
+            raise PeacewatchError(f"{slice} can neither be processed nor rejected: {rejected.reason}")
+        return [rejected]
 
-    def _pieces(self, slice: Slice, problem: BaseException | None) -> list[Slice]:
+    async def _try(self, slice: Slice) -> Done | Failed:
+        task = (decode_slice, slice, self._dialect_of(slice.dialect), self._job)
+        try:
+            done = await self._screen(slice, task)
+            if isinstance(done, Failed) and not done.torn:
+                done = await self._screen(slice, task)
+        except FutureCancelledError as error:
+            raise PeacewatchError("the Dask scheduler is lost: start it and `run` again") from error
+        except KilledWorker:
+            return Failed("every worker that tried it died")
+        return done
+
+    def _pieces(self, slice: Slice, torn: bool) -> list[Slice]:
         """What to try instead of a slice that failed: its halves, or the log's chunks if one of them is torn."""
-        if not isinstance(problem, StorageError):
+        if not torn:
             return list(cut(slice, slice.start + slice.reports // 2)) if slice.reports > 1 else [slice]
         chunks = self._log.slices({slice.partition: slice.start}, max_bytes=1, limit=slice.reports)
         return split_at(slice, [chunk.stop for chunk in chunks])
 
-    async def _screen(self, decoded: Future[DecodedSlice], slice: Slice) -> Screened:
+    async def _screen(self, slice: Slice, task: tuple[Any, ...]) -> Done | Failed:
+        """Make the tables of a slice by ``task``, a function and its arguments, and screen them."""
+        decode = partial(self._client.submit, *task, pure=False, priority=_URGENT)
+        decoded = decode()
         future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)
-        result: Screened = await future
-        return result
+        screened: Screened | Failed = await future
+        return screened if isinstance(screened, Failed) else Done(screened, decoded, decode)
 
     async def stage(
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], group_bytes: int
     ) -> dict[str, list[Add]]:
         """Write the chosen rows as Parquet where the tables are; the files are durable, not committed."""
         holders = await self._client.who_has([item.decoded for item in done])
-        groups: dict[str, list[list[int]]] = {}
-        sizes: dict[str, int] = {}
-        for index, item in enumerate(done):
-            worker = next(iter(holders.get(item.decoded.key, ())), "")
-            if worker not in groups or sizes[worker] >= group_bytes:
-                groups.setdefault(worker, []).append([])
-                sizes[worker] = 0
-            groups[worker][-1].append(index)
-            sizes[worker] += item.slice.bytes
-        futures = [
-            self._client.submit(
-                stage_slices,
-                lake,
-                [done[index].decoded for index in group],
-                [choices[index] for index in group],
-                pure=False,
-                priority=_LATER,
-                workers=[worker] if worker else None,
-                allow_other_workers=True,
-            )
-            for worker, lists in groups.items()
-            for group in lists
+        workers = [next(iter(holders.get(item.decoded.key, ())), "") for item in done]
+        groups = group(workers, [item.slice.bytes for item in done], group_bytes)
+        staged = [
+            self._stage_group(lake, [done[at] for at in places], [choices[at] for at in places], workers[places[0]])
+            for places in groups
         ]
-        return merge([await future for future in futures])
+        return merge(await asyncio.gather(*staged))
+
+    async def _stage_group(
+        self, lake: str, done: Sequence[Done], choices: Sequence[Choice], worker: str
+    ) -> dict[str, list[Add]]:
+        stage = partial(self._client.submit, stage_slices, lake, pure=False, priority=_LATER)
+        try:
+            place = {"workers": [worker], "allow_other_workers": True} if worker else {}
+            adds: dict[str, list[Add]] | Failed = await stage([item.decoded for item in done], choices, **place)
+        except KilledWorker:
+            # The tables shared their worker with a deadly slice, which is out by now.
+            adds = await stage([item.decode_again() for item in done], choices)
+        if isinstance(adds, Failed):
+            raise StorageError(f"files of the archive could not be written: {adds.reason}")
+        return adds
 
     async def merge_files(self, merge: Merge, lake: Path) -> Add:
         """Write one file in place of several, on a worker; durable, not committed."""
@@ -120,7 +125,13 @@ class SlicesOnCluster:
         return result
 
 
-def _describe(error: BaseException | None) -> str:
-    if isinstance(error, KilledWorker):
-        return "every worker that tried it died"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def group(workers: Sequence[str], sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Places in groups: of one worker each, in order, closed once they are ``most`` bytes."""
+    groups: list[list[int]] = []
+    current: dict[str, list[int]] = {}
+    for place, worker in enumerate(workers):
+        if worker not in current or sum(sizes[at] for at in current[worker]) >= most:
+            current[worker] = []
+            groups.append(current[worker])
+        current[worker].append(place)
+    return groups

@@ -62,6 +62,8 @@ class Gateway:
         self._held_bytes = 0
         self._metrics = Metrics()
         self._background: list[asyncio.Task[None]] = []
+        # The first check imports and builds what all others use: not at a client's expense.
+        self._check(b"{}\n", self._default_dialect)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """An ASGI connection."""

@@ -1,7 +1,7 @@
 """Requests' bodies → the durable log, as many at once as have come.
 
-While one batch is judged and another is written, the next gathers; nothing waits
-for a batch to fill. A body's verdict is given only after its lines are durable.
+While one batch is judged and written, the next gathers; nothing waits for a batch
+to fill. A body's verdict is given only after its lines are durable.
 Belongs to one event loop; much is judged in a thread, and the log writes in its own.
 """
 
@@ -23,7 +23,6 @@ from pipeline.log.group import GroupCommit
 _BATCH_BYTES = 4_000_000
 _CHUNK_BYTES = 1_000_000
 _INLINE_BYTES = 256_000  # some 2 ms: less than handing it to a thread and back costs a busy loop
-_WORKERS = 2  # one batch judged, one written
 
 
 class _Waiting(NamedTuple):
@@ -40,13 +39,15 @@ class Batcher:
         self._group = group
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
-        self._filled = asyncio.Event()
+        self._queued_bytes = 0
+        # A second worker judges while the first one's batch is written, if there is so much that this pays.
+        self._wakeups = {0: asyncio.Event(), _INLINE_BYTES: asyncio.Event()}
         self._workers: list[asyncio.Task[None]] = []
         self._in_work = 0
 
     def start(self) -> None:
         """Begin to work, on the running loop."""
-        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        self._workers = [asyncio.create_task(self._work(above, wakeup)) for above, wakeup in self._wakeups.items()]
 
     async def stop(self) -> None:
         """Stop working. What was put and not answered yet must be awaited before."""
@@ -69,12 +70,18 @@ class Batcher:
             raise Busy(f"{self.waiting} requests wait already: send several reports at once", retry_after_s=1)
         done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(body, dialect, done))
-        self._filled.set()
+        self._queued_bytes += len(body.data)
+        for above, wakeup in self._wakeups.items():
+            if self._queued_bytes > above:
+                wakeup.set()
         return done
 
-    async def _work(self) -> None:
+    async def _work(self, above: int, wakeup: asyncio.Event) -> None:
+        """Store batches as long as more than ``above`` bytes are queued, for ever."""
         while True:
-            await self._filled.wait()
+            while self._queued_bytes <= above:  # the other worker may have been quicker
+                wakeup.clear()
+                await wakeup.wait()
             batch = self._take()
             self._in_work += len(batch)
             try:
@@ -99,8 +106,7 @@ class Batcher:
         while self._queue and self._queue[0].dialect == batch[0].dialect and size < _BATCH_BYTES:
             batch.append(self._queue.popleft())
             size += len(batch[-1].body.data)
-        if not self._queue:
-            self._filled.clear()
+        self._queued_bytes -= size
         return batch
 
     async def _store(self, bodies: list[Body], dialect: str) -> list[Verdict]:

@@ -1,0 +1,86 @@
+"""Slices that make trouble, on a real cluster of processes: the culprit alone is rejected, the rest goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import listed, peacewatch
+
+from pipeline.lake.tables import Lake
+from pipeline.log import Chunk, open_log
+from pipeline.work import group
+from pipeline.workspace import Workspace
+
+GOOD = b'{"drone_id":"d%d","time":"2026-11-02T07:30:00Z","location":{"lat":1,"lon":2},"citizens":[]}\n'
+
+#: Loaded by every worker when it starts, restarted ones too: makes it fail on data that holds a certain word.
+POISON = """
+import os
+from pipeline import tasks
+
+decode = getattr(tasks.decode, "sound", tasks.decode)
+
+
+def poisoned(data, *arguments, **options):
+    if b'"d7"' in data:
+        {fault}
+    return decode(data, *arguments, **options)
+
+
+poisoned.sound = decode
+tasks.decode = poisoned
+"""
+
+
+@pytest.fixture
+def workspace(make_workspace: Callable[..., Workspace]) -> Workspace:
+    workspace = make_workspace()
+    log = open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(b"".join(GOOD % (4 * chunk + n) for n in range(4)), "peacewatch") for chunk in range(3)])
+    log.close()
+    return workspace
+
+
+def archived(workspace: Workspace) -> list[int]:
+    rows: list[int] = Lake(workspace.lake_path).table("reports").to_pyarrow_table()["report_id"].to_pylist()
+    return sorted(rows)
+
+
+def rejects(workspace: Workspace) -> list[dict[str, Any]]:
+    return sorted(listed(workspace.root, "rejects"), key=lambda reject: reject["report_id"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [('raise RecursionError("too deep")', "RecursionError: too deep"), ("os._exit(1)", "died")]
+)
+def test_a_report_that_no_worker_can_decode_is_rejected_alone(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+) -> None:
+    poison = tmp_path / "poison.py"
+    poison.write_text(POISON.format(fault=fault))
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(poison))
+    ran = peacewatch(workspace.root, "run", "--until-drained")
+    assert (ran["reports"], ran["rejected"]) == (11, 1)
+    assert archived(workspace) == [number for number in range(12) if number != 7]
+    (reject,) = rejects(workspace)
+    assert (reject["report_id"], reject["raw"]) == (7, (GOOD % 7).decode().rstrip())
+    assert reason in reject["reason"]
+
+
+def test_a_torn_chunk_of_the_log_is_named_and_costs_no_other_chunk(workspace: Workspace) -> None:
+    with sqlite3.connect(workspace.root / "log.sqlite") as log:
+        log.execute("UPDATE chunk SET data = zeroblob(bytes) WHERE start = 4")
+    ran = peacewatch(workspace.root, "run", "--until-drained")
+    assert (ran["reports"], ran["rejected"]) == (8, 4)
+    assert archived(workspace) == [*range(4), *range(8, 12)]
+    assert [reject["report_id"] for reject in rejects(workspace)] == list(range(4, 8))
+    assert "torn at partition 0, offset 4" in rejects(workspace)[0]["reason"]
+
+
+def test_files_are_of_one_worker_each_and_bounded() -> None:
+    assert group(["a", "b", "a", "a", "a"], [5, 5, 5, 5, 5], 10) == [[0, 2], [1], [3, 4]]
+    assert group([], [], 10) == []
