@@ -1,0 +1,53 @@
+# Each target does its own set-up: a virtual environment in .venv, made again when its inputs change.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format constraints clean
+
+SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(SUITABLE)' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check install -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+demo: $(VENV)/.runtime ## Watch a simulated fleet raise alerts (Ctrl-C ends it)
+	@exec $(BIN)/peacewatch demo
+
+test: $(VENV)/.ready ## Run the tests
+	@exec $(BIN)/python -m pytest
+
+lint: $(VENV)/.ready ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.ready ## Put the code into the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+constraints: ## Refresh the pinned versions in constraints.txt
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON) -m venv "$$scratch" && \
+	"$$scratch/bin/python" -m pip -qq --disable-pip-version-check install '.[dev]' && \
+	"$$scratch/bin/python" -m pip --disable-pip-version-check freeze --exclude peacewatch >constraints.txt
+
+clean: ## Remove the virtual environment and everything that was built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Peacewatch needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(INPUTS) | $(VENV)/bin/python
+	@echo "Installing Peacewatch into $(VENV) (a minute or two, once) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.ready: $(INPUTS) | $(VENV)/bin/python
+	@echo "Installing Peacewatch and its development tools into $(VENV) (a minute or two, once) ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.runtime $@
