@@ -90,13 +90,16 @@ class Lake:
             self._lock = None
 
     def table(self, name: str) -> DeltaTable:
-        """A Delta table, at its newest version; `StorageError` if there is none."""
+        """A Delta table, at its newest version; `StorageError` if there is none.
+
+        The writer's own is always the newest: `_write` sees to it.
+        """
         if name not in self._tables:
             try:
                 self._tables[name] = DeltaTable(self.path / name)
             except TableNotFoundError:
                 raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
-        else:
+        elif self._lock is None:
             self._tables[name].update_incremental()
         return self._tables[name]
 
