@@ -14,16 +14,15 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.dialects import Decoded, Dialect, decode, rejected
+from pipeline.dialects import Decoded, Dialect, decode, load_dialect, rejected
 from pipeline.errors import StorageError
 from pipeline.fingerprints import Hashes, Ints, identity_fingerprints, report_fingerprints
 from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.log import Log, Slice, open_log
-from pipeline.rules import ScoreRule, screen
+from pipeline.rules import ScoreRule, rule_from_settings, screen
 from pipeline.schema import report_id_base
-from pipeline.workspace import LogSettings
+from pipeline.workspace import LogSettings, Rules
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -161,5 +160,20 @@ def _batch(decoded: DecodedSlice) -> Batch:
 
 
 def warm_up() -> None:
-    """Import on a worker what its first task would have to."""
-    pc.sum(pa.array([1]))
+    """Import on a worker, and run once, what its first slice would have to."""
+    tables = decode(
+        _SAMPLE,
+        load_dialect("peacewatch"),
+        secret="",
+        first_report_id=0,
+        accepted_at=[(1, 0.0)],
+        max_report_bytes=len(_SAMPLE),
+    )
+    screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)
+    _with_identities(tables)
+
+
+_SAMPLE = (
+    b'{"drone_id": "a", "time": "2026-11-02T07:30:00Z", "location": {"lat": 0, "lon": 0}, "words": ["a"], '
+    b'"citizens": [{"id": "a", "name": "a", "peacescore": 1}, {"id": "b", "name": "b", "peacescore": 50}]}'
+)
