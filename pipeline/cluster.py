@@ -6,6 +6,7 @@ loopback only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,7 +48,7 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
                 host="127.0.0.1",
                 dashboard_address=None,
                 asynchronous=True,
-                silence_logs=40,
+                silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster, **_CLIENT) as client,
         ):

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,7 @@ class Progress:
 
     def latency_ms(self) -> dict[str, float | None]:
         """Accepted → stored on the desk, of the last 10,000 findings."""
-        if not self._latencies:
-            return {"p50": None, "p99": None}
-        low, high = np.percentile(np.array(self._latencies), [50, 99]) * 1000
-        return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
+        return percentiles_ms(self._latencies)
 
     def rates(self, now: float) -> tuple[float, float]:
         """Reports and megabytes a second, over the last 10 s."""
@@ -109,6 +107,14 @@ class Progress:
             "latency_ms": self.latency_ms(),
             "workers": self.workers,
         }
+
+
+def percentiles_ms(seconds: Collection[float]) -> dict[str, float | None]:
+    """Median and 99th percentile in milliseconds; None of nothing."""
+    if not seconds:
+        return {"p50": None, "p99": None}
+    low, high = np.percentile(np.array(seconds), [50, 99]) * 1000
+    return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
 
 
 def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from pipeline.desk import Desk
 from pipeline.lake.tables import Lake
 from pipeline.log import open_log
-from pipeline.progress import read_snapshot
+from pipeline.progress import percentiles_ms, read_snapshot
 from pipeline.workspace import Workspace
+
+_NEWEST = 1000
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
@@ -36,9 +38,15 @@ def status(workspace: Workspace) -> dict[str, Any]:
             "duplicates": totals["duplicates"],
             "rejects": totals["rejects"],
             "alerts": desk.counts(),
-            "latency_ms": live["latency_ms"] if live else {"p50": None, "p99": None},
+            "latency_ms": _latency_ms(desk),
             "run": live,
         }
     finally:
         desk.close()
         log.close()
+
+
+def _latency_ms(desk: Desk) -> dict[str, float | None]:
+    """Accepted → raised, of the newest alerts."""
+    newest = desk.alerts(limit=_NEWEST)
+    return percentiles_ms([(alert["raised_at"] - alert["accepted_at"]).total_seconds() for alert in newest])
