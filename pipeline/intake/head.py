@@ -56,7 +56,7 @@ def unauthorized(token: str | None) -> Answer:
         problem, challenge = "a key is missing", b'Bearer realm="peacewatch"'
     else:
         problem, challenge = "this key is unknown or revoked", b'Bearer realm="peacewatch", error="invalid_token"'
-    why = f"{problem}: send Authorization: Bearer KEY with a key from `peacewatch keys create`"
+    why = f"{problem}: send Authorization: Bearer KEY with a key from `peacewatch keys add`"
     return refusal(401, why, ((b"www-authenticate", challenge),))
 
 

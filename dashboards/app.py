@@ -1,0 +1,158 @@
+"""Serves the dashboard of one workspace.
+
+Promises: it listens on loopback only, as there is no sign-in; it accepts
+websockets only from pages that it served itself; ``dashboard.json`` in the
+workspace says where it is for as long as it runs. It reads the desk and the live
+snapshot, and writes nothing else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import panel as pn
+from bokeh.application.application import SessionContext
+from panel.io.server import get_server
+from tornado.ioloop import IOLoop
+
+from dashboards.alerts import ASSETS, alerts_template, assets_route
+from dashboards.hub import AlertSource, Hub
+from pipeline.errors import Conflict, UsageError
+from pipeline.workspace import Workspace
+
+
+def dashboard_file(workspace: Workspace) -> Path:
+    """Where a running dashboard says its ``pid`` and ``url``, as JSON."""
+    return workspace.root / "dashboard.json"
+
+
+def serve(
+    workspace: Workspace,
+    host: str,
+    port: int,
+    ready: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Serve until SIGTERM, SIGINT or ``stop``; port 0 takes any free one.
+
+    ``ready`` is called with the URL once pages can be asked for. Signals are
+    heeded in the main thread only. Raises `UsageError` for a host that is not
+    loopback, and `Conflict` if the port is taken.
+    """
+    _require_loopback(host)
+    loop = IOLoop(make_current=True)
+    hub = Hub(lambda: _open_desk(workspace), workspace.live_path)
+    hub.start()
+    try:
+        server = _server(workspace, hub, host, port, loop)
+        try:
+            url = f"http://{_in_url(host)}:{server.port}"
+            with _announced(dashboard_file(workspace), url):
+                server.start()
+                _stop_on_demand(loop, stop)
+                if ready is not None:
+                    loop.add_callback(ready, url)
+                loop.start()
+        finally:
+            server.stop()
+    finally:
+        hub.close()
+        loop.close()
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        safe = False
+    if not safe:
+        raise UsageError(
+            f"the dashboard has no sign-in and shows names, so it listens on this machine only, not on {host!r}: "
+            "use --host 127.0.0.1, and reach it from elsewhere through an SSH tunnel",
+            host=host,
+        )
+
+
+def _open_desk(workspace: Workspace) -> AlertSource:
+    from pipeline.desk import Desk
+
+    return Desk(workspace.desk_url)
+
+
+def _server(workspace: Workspace, hub: Hub, host: str, port: int, loop: IOLoop) -> pn.io.server.Server:
+    def page() -> pn.template.Template:
+        doc = pn.state.curdoc
+        assert doc is not None
+        template, alerts = alerts_template(workspace.settings, hub, doc)
+
+        def gone(_context: SessionContext) -> None:
+            alerts.leave()
+
+        pn.state.on_session_destroyed(gone)
+        return template
+
+    try:
+        server = get_server(
+            {"/": page},
+            address=host,
+            port=port,
+            loop=loop,
+            title=f"Peacewatch · {workspace.settings.force.name}",
+            static_dirs={assets_route(): str(ASSETS)},
+            check_unused_sessions_milliseconds=5_000,
+            unused_session_lifetime_milliseconds=10_000,
+        )
+    except OSError as error:
+        raise Conflict(
+            f"the dashboard cannot listen on {host}:{port} ({error.strerror}): stop what uses that port, "
+            "or choose another with --port",
+            port=port,
+        ) from error
+    # Only known now if the port was 0; the default would allow "localhost" whatever the host.
+    origins = server._tornado.websocket_origins
+    origins.clear()
+    origins.update({f"{_in_url(host)}:{server.port}", f"localhost:{server.port}"})
+    return server
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextmanager
+def _announced(file: Path, url: str) -> Iterator[None]:
+    """The file says where the dashboard is, while in this context."""
+    said = json.dumps({"pid": os.getpid(), "url": url})
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(said, "utf-8")
+    draft.replace(file)
+    try:
+        yield
+    finally:
+        # Another dashboard of this workspace may have put its own there since.
+        if file.is_file() and file.read_text("utf-8") == said:
+            file.unlink()
+
+
+def _stop_on_demand(loop: IOLoop, stop: threading.Event | None) -> None:
+    running = loop.asyncio_loop  # type: ignore[attr-defined]
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, loop.stop)
+    if stop is not None:
+
+        def wait() -> None:
+            stop.wait()
+            try:
+                loop.add_callback(loop.stop)
+            except RuntimeError:
+                return  # it has stopped already
+
+        threading.Thread(target=wait, name="dashboard-stop", daemon=True).start()

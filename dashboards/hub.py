@@ -1,0 +1,193 @@
+"""One look at the desk for all pages: a thread that reads, and wakes who waits.
+
+A process has one hub, whatever the number of pages. It asks the desk for what
+changed after the revision it has, about every 50 ms, reads the live snapshot
+twice a second, and wakes every seat when there is news. Waking must be cheap and
+must not block: a page schedules itself and then takes from the hub what it has
+not seen yet, so that a slow page misses nothing and holds up nobody. While no
+page is open the desk is read at the slower pace.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from dashboards.board import CAPACITY, Board, Row, row_of
+from dashboards.live import MISSING, Live, read_live
+from pipeline.errors import PeacewatchError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+STATUS_S = 0.5
+_BATCH = 1_000
+
+
+class AlertSource(Protocol):
+    """What the hub asks of a desk."""
+
+    def alerts(self, state: str | None = ..., limit: int | None = ...) -> list[dict[str, Any]]: ...
+
+    def changes(self, after: int, limit: int = ...) -> list[dict[str, Any]]: ...
+
+    def counts(self) -> dict[str, int]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """What stands above the alerts. ``counts`` is alerts by state; ``desk_error`` is None if it can be read."""
+
+    live: Live = field(default_factory=lambda: Live(MISSING))
+    counts: dict[str, int] = field(default_factory=dict)
+    desk_error: str | None = None
+    at: float = 0.0  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class News:
+    """Rows that a seat has not seen, with the same as JSON text, made once for all pages."""
+
+    rows: list[Row]
+    json: str
+    revision: int
+
+
+class Hub:
+    """See the module. ``open_desk`` is called in the hub's thread, and again after a failure."""
+
+    def __init__(self, open_desk: Callable[[], AlertSource], live_path: Path, capacity: int = CAPACITY) -> None:
+        self.status = Status()
+        self._open_desk = open_desk
+        self._desk: AlertSource | None = None
+        self._live_path = live_path
+        self._board = Board(capacity)
+        self._lock = threading.Lock()
+        self._seats: dict[int, Callable[[], None]] = {}
+        self._next_seat = 0
+        self._encoded = News([], "[]", 0), -1
+        self._nudge = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dashboard-hub", daemon=True)
+
+    def start(self) -> None:
+        """Start reading."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading, and wait until that is done."""
+        self._stopping = True
+        self._nudge.set()
+        self._thread.join()
+
+    def join(self, wake: Callable[[], None]) -> int:
+        """Take a seat: ``wake`` is called in the hub's thread at every news, and twice a second."""
+        with self._lock:
+            self._next_seat += 1
+            self._seats[self._next_seat] = wake
+            seat = self._next_seat
+        self._nudge.set()
+        return seat
+
+    def leave(self, seat: int) -> None:
+        """Give a seat up; it may have been given up already."""
+        with self._lock:
+            self._seats.pop(seat, None)
+
+    @property
+    def seats(self) -> int:
+        """How many seats are taken."""
+        return len(self._seats)
+
+    @property
+    def held(self) -> int:
+        """How many alerts the hub holds."""
+        return len(self._board)
+
+    def news(self, revision: int) -> News:
+        """What changed after ``revision``, ordered by revision. For any thread."""
+        with self._lock:
+            news, after = self._encoded
+            if after != revision or news.revision != self._board.revision:
+                rows = self._board.since(revision)
+                news = News(rows, orjson.dumps(rows).decode(), self._board.revision)
+                self._encoded = news, revision
+            return news
+
+    def rows(self, revision: int) -> list[Row]:
+        """The rows of `news` alone."""
+        with self._lock:
+            return self._board.since(revision)
+
+    def _run(self) -> None:
+        next_status = 0.0
+        while not self._stopping:
+            fresh = self._read_desk()
+            if time.monotonic() >= next_status:
+                next_status = time.monotonic() + STATUS_S
+                self._read_status()
+                fresh = True
+            if fresh:
+                self._wake_all()
+            self._nudge.wait(POLL_S if self._seats and self.status.desk_error is None else STATUS_S)
+            self._nudge.clear()
+        if self._desk is not None:
+            self._desk.close()
+
+    def _read_desk(self) -> bool:
+        """Take in what changed; False if nothing did."""
+        try:
+            if self._desk is None:
+                self._desk = self._open_desk()
+                self._read_newest(self._desk)
+            fresh = False
+            while changed := self._desk.changes(self._board.revision, _BATCH):
+                rows = [row_of(alert) for alert in changed]
+                with self._lock:
+                    self._board.apply(rows)
+                fresh = True
+            self._set_desk_error(None)
+        except PeacewatchError as error:
+            self._set_desk_error(error.message)
+            return False
+        return fresh
+
+    def _read_newest(self, desk: AlertSource) -> None:
+        """Begin with what is newest: walking through all changes of an old desk would take long."""
+        held = desk.alerts("open", self._board.capacity)
+        held += desk.alerts("recovered", self._board.capacity - len(held))
+        rows = sorted(map(row_of, held), key=lambda row: int(row["revision"]))
+        with self._lock:
+            self._board.apply(rows)
+
+    def _read_status(self) -> None:
+        counts, error = self.status.counts, self.status.desk_error
+        try:
+            if self._desk is not None and error is None:
+                counts = self._desk.counts()
+        except PeacewatchError as failed:
+            error = failed.message
+        now = time.time()
+        self.status = Status(read_live(self._live_path, now), counts, error, now)
+
+    def _set_desk_error(self, message: str | None) -> None:
+        before = self.status.desk_error
+        if message != before:
+            if message is not None:
+                log.warning("the alerts cannot be read: %s", message)
+            self.status = Status(self.status.live, self.status.counts, message, self.status.at)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            wakes = list(self._seats.values())
+        for wake in wakes:
+            wake()
