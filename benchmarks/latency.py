@@ -4,7 +4,7 @@
 
 Appends simulated reports to the log of a temporary workspace in ticks of 10 ms while
 `peacewatch run` is at work in processes of its own, and prints the percentiles that
-`run` measured over its last 10,000 findings.
+`run` measured over its last minute.
 """
 
 from __future__ import annotations

@@ -98,15 +98,14 @@ class _Demo:
             stack.callback(child.stop, _PATIENCE_S[name])
             self._children[name] = child
 
-        gateway = self._address("gateway")
+        gateway, dashboard = self._address("gateway"), self._address("dashboard")
+        self._await(self._runs, "the pipeline did not come up")
         settings = SimulationSettings(
             seed=os.getpid(), start=datetime.now(UTC), drones=drones, area=workspace.settings.area, scores=LIVELY
         )
         self._sender = Sender(gateway, token, settings)
         stack.callback(self._sender.stop)
         self._sender.start()
-        dashboard = self._address("dashboard")
-        self._await(self._runs, "the pipeline did not come up")
 
         say = self._console.print
         say(Panel(f"[bold]Dashboard  {dashboard}[/bold]", expand=False, padding=(1, 4), border_style="green"))

@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.durable import replace
 
 _RATE_OVER_S = 10.0
-_LATENCIES = 10_000
+_LATENCY_OVER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Progress:
     screened: int = 0  # lines through the desk
     archived: int = 0  # lines in the lake
     workers: int = 0
-    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _latencies: deque[tuple[float, list[float]]] = field(default_factory=deque)  # when, seconds
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def on_screened(self, lines: int, size: int, opened: int, latencies_s: Any) -> None:
@@ -54,7 +54,8 @@ class Progress:
         self.screened += lines
         self.bytes += size
         self.alerts_opened += opened
-        self._latencies.extend(latencies_s.tolist())
+        if len(latencies_s):
+            self._latencies.append((time.time(), latencies_s.tolist()))
 
     def on_archived(self, lines: int, counts: dict[str, int]) -> None:
         """Count a window that is in the archive."""
@@ -65,8 +66,10 @@ class Progress:
         self.duplicates += counts["duplicates"]
 
     def latency_ms(self) -> dict[str, float | None]:
-        """Accepted → stored on the desk, of the last 10,000 findings."""
-        return percentiles_ms(self._latencies)
+        """Accepted → stored on the desk, of the findings of the last 60 s."""
+        while self._latencies and time.time() - self._latencies[0][0] > _LATENCY_OVER_S:
+            self._latencies.popleft()
+        return percentiles_ms([latency for _, found in self._latencies for latency in found])
 
     def rates(self, now: float) -> tuple[float, float]:
         """Reports and megabytes a second, over the last 10 s."""

@@ -18,7 +18,9 @@ import plain
 import pytest
 from conftest import REPORTS, command, listed, peacewatch
 
+from pipeline import archive, flow
 from pipeline.desk import Desk
+from pipeline.lake import upkeep
 from pipeline.workspace import Workspace
 
 MakeWorkspace = Callable[..., Workspace]
@@ -170,6 +172,24 @@ def test_bad_lines_are_kept_as_they_came_and_touch_nothing_else(
         line.decode() for line in bad if b"\xff" not in line
     }
     assert peacewatch(workspace.root, "verify")["ok"]
+
+
+def test_small_files_are_merged_along_the_way(
+    city: Path, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_UPKEEP_EVERY", 2)
+    monkeypatch.setattr(upkeep, "MIN_FILES", 2)
+    workspace = make_workspace(LAKE_COMMIT_MB=1)
+    peacewatch(workspace.root, "ingest", city)
+    flow.run(workspace, until_drained=True)
+    assert any("remove" in action for action in actions(workspace, "sightings"))
+    assert_as_plainly_read(workspace, plain.read(city))
+
+
+def actions(workspace: Workspace, table: str) -> list[dict[str, Any]]:
+    """Everything that was ever committed to a table."""
+    logs = (workspace.lake_path / table / "_delta_log").glob("*.json")
+    return [json.loads(line) for log in logs for line in log.read_text().splitlines()]
 
 
 def test_stopped_by_a_signal_it_finishes_what_it_took_up(city: Path, make_workspace: MakeWorkspace) -> None:

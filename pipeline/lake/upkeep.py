@@ -75,8 +75,9 @@ def files_of(lake: Lake, table: str) -> list[File]:
     ]
 
 
-def plan_all(lake: Lake, least: int = MIN_FILES) -> list[Merge]:
-    """What there is to merge in the whole archive."""
+def plan_all(lake: Lake, least: int | None = None) -> list[Merge]:
+    """What there is to merge in the whole archive; ``least`` files at a time, `MIN_FILES` unless told."""
+    least = MIN_FILES if least is None else least
     return [merge for table in TABLES for merge in plan(table, files_of(lake, table), least=least)]
 
 
