@@ -13,14 +13,17 @@ import json
 import os
 import signal
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import panel as pn
 from bokeh.application.application import SessionContext
 from panel.io.server import get_server
 from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketClosedError
 
 from dashboards.alerts import ASSETS, alerts_template, assets_route
 from dashboards.hub import AlertSource, Hub
@@ -48,6 +51,7 @@ def serve(
     """
     _require_loopback(host)
     loop = IOLoop(make_current=True)
+    loop.asyncio_loop.set_exception_handler(_unless_page_closed)  # type: ignore[attr-defined]
     hub = Hub(lambda: _open_desk(workspace), workspace.live_path)
     hub.start()
     try:
@@ -78,6 +82,12 @@ def _require_loopback(host: str) -> None:
             "use --host 127.0.0.1, and reach it from elsewhere through an SSH tunnel",
             host=host,
         )
+
+
+def _unless_page_closed(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+    # A push to a page that is just being closed fails, as it must: nobody needs to read of it.
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 def _open_desk(workspace: Workspace) -> AlertSource:

@@ -225,7 +225,7 @@ class Workspace:
         path = Path(root).resolve()
         if (path / FILE).exists():
             raise UsageError(f"{path} is a workspace already: edit {path / FILE} instead")
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # names and keys are in there
         secret = os.open(path / _SECRET, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(secret, "w") as file:
             file.write(secrets.token_hex(32))

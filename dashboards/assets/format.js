@@ -65,6 +65,8 @@ export function number(value, digits = 1) {
 
 export const compact = (value) => value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 })
 
+export const dataRate = (mb) => (mb != null && mb < 0.95 ? `${number(mb * 1000, 0)} kB/s` : `${number(mb)} MB/s`)
+
 export const score = (value) => (value == null ? "–" : value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 2 }))
 
 export const place = (row) => (row.lat == null || row.lon == null ? "no place" : `${row.lat.toFixed(4)}, ${row.lon.toFixed(4)}`)

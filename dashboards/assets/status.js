@@ -1,6 +1,6 @@
 // The header, the counters, and a plain word when what is shown is not up to date.
 
-import { compact, el, icon, number, setText } from "./format.js"
+import { compact, dataRate, el, icon, number, setText } from "./format.js"
 
 const LOST_AFTER_MS = 4000
 const WORDS = { running: "running", stopped: "stopped", silent: "not answering", missing: "not started" }
@@ -45,7 +45,7 @@ export class StatusBar {
     const live = (value) => (running ? number(value, 0) : "–")
     this.put("open", number(status.counts.open), "need attention")
     this.put("recovered", number(status.counts.recovered), "good again")
-    this.put("rate", live(status.reports_per_s), running ? `${number(status.megabytes_per_s)} MB/s` : "not running")
+    this.put("rate", live(status.reports_per_s), running ? dataRate(status.megabytes_per_s) : "not running")
     this.put("lag", live(status.lag_reports), "reports waiting")
     this.put("latency", running && status.latency_p50_ms != null ? `${number(status.latency_p50_ms, 0)} ms` : "–",
       `p50, p99 ${running && status.latency_p99_ms != null ? number(status.latency_p99_ms, 0) : "–"} ms`)
