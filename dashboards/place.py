@@ -67,4 +67,5 @@ def nice_step(length: float, pieces: int) -> float:
     """The largest of 1, 2, 5 × 10ⁿ that cuts a positive ``length`` into at least ``pieces``."""
     rough = length / pieces
     power = 10.0 ** math.floor(math.log10(rough))
-    return max(power * factor for factor in (1, 2, 5) if power * factor <= rough)
+    # The logarithm may be rounded up, hence the smaller power too.
+    return max(step for step in (power / 2, power, power * 2, power * 5) if step <= rough)

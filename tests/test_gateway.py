@@ -242,7 +242,7 @@ def test_refusals_say_what_to_do_and_keep_nothing(shared: Running) -> None:
     refused(post(b" \n\r\n"), 400, "send one JSON report")
     refused(post(b"not packed", {"content-encoding": "gzip"}), 400, "check Content-Encoding")
     refused(post(zstandard.compress(line())[:-3], {"content-encoding": "zstd"}), 400, "cut off")
-    refused(post(line(), {"authorization": ""}), 401, "peacewatch keys create", www_authenticate="Bearer")
+    refused(post(line(), {"authorization": ""}), 401, "peacewatch keys add", www_authenticate="Bearer")
     refused(post(line(), {"authorization": f"Basic {shared.token}"}), 401, "a key is missing")
     refused(
         post(line(), {"authorization": "Bearer pwk_x_y"}), 401, "unknown or revoked", www_authenticate="invalid_token"
