@@ -7,19 +7,23 @@ the log; files may be staged for one window while the one before is committed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.desk import Desk
+from pipeline.errors import StorageError
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Add, Choice
 from pipeline.lake.tables import Lake, Window
 from pipeline.log import Log
+from pipeline.tasks import Failed
 from pipeline.work import Done, SlicesOnCluster
 
+_LOG = logging.getLogger(__name__)
 #: Reports that go into one file: large enough to be worth one, small enough not to hold up alerts.
 _GROUP_BYTES = 16_000_000
 #: Commits between looks for small files to merge.
@@ -36,28 +40,48 @@ class Archivist:
         self._identities: SeenIdentities | None = None
         self._windows = 0
         self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()
+        self._failed = False
 
     async def archive(self, done: Sequence[Done]) -> dict[str, int]:
-        """Archive a window; returns its counts. Calls must start in the order of the log."""
+        """Archive a window; returns its counts. Calls must start in the order of the log.
+
+        After a window that failed none is archived: a later offset would hide the gap.
+        """
+        try:
+            return await self._archive(done)
+        except BaseException:
+            self._failed = True
+            raise
+
+    async def _archive(self, done: Sequence[Done]) -> dict[str, int]:
         async with self._choosing:
             self._windows += 1
             number = self._windows
             choices = await asyncio.to_thread(self._choose, done, number)
             committing = asyncio.ensure_future(self._committing.acquire())
-        adds = await self._cluster.stage(str(self._lake.path), done, choices, _GROUP_BYTES)
-        await committing
         try:
+            try:
+                adds = await self._cluster.stage(str(self._lake.path), done, choices, _GROUP_BYTES)
+            finally:
+                await committing
+            if self._failed:
+                raise StorageError("a window before this one was not archived: `run` again")
             window = self._window(done, choices)
-            await asyncio.to_thread(self._commit, window, adds, number)
+            await asyncio.to_thread(self._commit, window, adds)
             if number % _UPKEEP_EVERY == 0:
                 await self._compact()
         finally:
             self._committing.release()
+        async with self._choosing:
+            self._reports.committed(number)
         return dict(window.counts)
 
     async def _compact(self) -> None:
         for merge in await asyncio.to_thread(upkeep.plan_all, self._lake):
             merged = await self._cluster.merge_files(merge, self._lake.path)
+            if isinstance(merged, Failed):
+                _LOG.warning("files of %s were left unmerged: %s", merge.table, merged.reason)
+                return
             await asyncio.to_thread(upkeep.commit, self._lake, merge, merged)
 
     def _choose(self, done: Sequence[Done], number: int) -> list[Choice]:
@@ -87,9 +111,8 @@ class Archivist:
             counts["duplicates"] += len(item.screened.times) - len(kept)
         return Window(stops, counts)
 
-    def _commit(self, window: Window, adds: dict[str, list[Add]], number: int) -> None:
+    def _commit(self, window: Window, adds: dict[str, list[Add]]) -> None:
         self._lake.commit(window, adds)
-        self._reports.committed(number)
         while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
             self._lake.commit_alerts(history)
         for source, stop in window.stops.items():

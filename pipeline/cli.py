@@ -75,6 +75,7 @@ for command in [
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    os.umask(0o077)  # logs, desks and archives hold names and places of people
     try:
         status = peacewatch.main(given, prog_name="peacewatch", standalone_mode=False)
         sys.stdout.flush()

@@ -53,5 +53,9 @@ class StorageError(PeacewatchError):
     """What is stored is torn, missing or could not be made durable: an operator must look."""
 
 
+class Torn(StorageError):
+    """Data at a certain place does not match its checksum: it is lost, what lies around it is not."""
+
+
 class Conflict(PeacewatchError):
     """Another process holds what this one needs: stop one of the two."""

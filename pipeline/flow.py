@@ -178,7 +178,7 @@ async def _run(
     log = open_log(workspace.log_url, settings.log)
     desk = Desk(workspace.desk_url, settings.reports.late_after_s)
     try:
-        job = make_job(workspace, log, lake)
+        job = make_job(workspace, log, lake, desk.screened())
         address = settings.cluster.scheduler if scheduler is None else scheduler
         async with cluster.connect(settings.cluster, address) as client:
             flow = Flow(
@@ -218,19 +218,20 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def make_job(workspace: Workspace, log: Log, lake: Lake) -> Job:
-    """What the tasks of a run need; `StorageError` if the log is not the one that the archive continues."""
+def make_job(workspace: Workspace, log: Log, lake: Lake, screened: dict[str, int]) -> Job:
+    """What the tasks of a run need; `StorageError` if archive or desk end before the log begins."""
     settings = workspace.settings
     sources = {part: f"{log.identity}/{part}" for part in range(log.partitions)}
     for part, begin in log.begins().items():
-        archived = lake.archived(sources[part])
-        if begin > archived:
-            raise StorageError(
-                f"partition {part} of the log begins at {begin}, but the archive ends at {archived}: "
-                "reports between were trimmed; restore the archive or the log from a backup"
-            )
+        for what, at in (("archive", lake.archived(sources[part])), ("desk", screened.get(sources[part], 0))):
+            if begin > at:
+                raise StorageError(
+                    f"partition {part} of the log begins at {begin}, but the {what} ends at {at}: "
+                    f"reports between were trimmed; restore the {what} or the log from a backup"
+                )
     return Job(
         log_url=workspace.log_url,
+        log_identity=log.identity,
         log_settings=settings.log,
         sources={part: lake.source_number(source) for part, source in sources.items()},
         secret=workspace.secret,

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.dialects import Decoded, Dialect, decode, load_dialect, rejected
-from pipeline.errors import StorageError
+from pipeline.errors import PeacewatchError, StorageError, Torn
 from pipeline.fingerprints import Hashes, Ints, identity_fingerprints, report_fingerprints
 from pipeline.lake.stage import Add, Batch, Choice, stage
+from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice, open_log
 from pipeline.rules import ScoreRule, rule_from_settings, screen
 from pipeline.schema import report_id_base
@@ -33,6 +35,7 @@ class Job:
     """What every task of a run needs to know; travels with the task."""
 
     log_url: str
+    log_identity: str
     log_settings: LogSettings
     sources: Mapping[int, int]  # partition -> its number in report ids
     secret: str
@@ -42,10 +45,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task that could not do its work; ``torn``: what is stored in the log is damaged."""
+    """A task that could not do its work.
+
+    ``torn``: the log is damaged there. ``outside``: the fault is not the slice's (a
+    disk, a log that the worker cannot see), so nothing may be rejected for it.
+    """
 
     reason: str
     torn: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,11 @@ class Screened:
 
 
 @lru_cache(maxsize=4)
-def _log(url: str, settings: LogSettings) -> Log:
-    return open_log(url, settings)
+def _log(url: str, settings: LogSettings, identity: str) -> Log:
+    log = open_log(url, settings, create=False)
+    if log.identity != identity:
+        raise StorageError(f"{url} is another log on this worker: workers must see the workspace under the same path")
+    return log
 
 
 def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
@@ -86,9 +97,15 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
     def safe(*arguments: _P.args, **options: _P.kwargs) -> _T | Failed:
         try:
             return task(*arguments, **options)
-        except StorageError as error:
+        except Torn as error:
             return Failed(error.message, torn=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the slice's fate
+        except PeacewatchError as error:
+            return Failed(error.message, outside=True)
+        except OSError as error:
+            return Failed(f"{type(error).__name__}: {error}", outside=True)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of a parser is no Exception
             return Failed(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
     return safe
@@ -97,7 +114,7 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
 @_never_raises
 def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
     """The canonical tables of a slice."""
-    stretches = _log(job.log_url, job.log_settings).read(slice.partition, slice.start, slice.stop)
+    stretches = _log(job.log_url, job.log_settings, job.log_identity).read(slice.partition, slice.start, slice.stop)
     return _with_identities(
         decode(
             b"".join(stretch.data for stretch in stretches),
@@ -114,9 +131,9 @@ def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
 def reject_slice(slice: Slice, job: Job, reason: str) -> DecodedSlice:
     """A slice whose every line is rejected for ``reason``; the last resort for what no worker can decode."""
     try:
-        stretches = _log(job.log_url, job.log_settings).read(slice.partition, slice.start, slice.stop)
+        stretches = _log(job.log_url, job.log_settings, job.log_identity).read(slice.partition, slice.start, slice.stop)
         lines = [line for stretch in stretches for line in stretch.data.removesuffix(b"\n").split(b"\n")]
-    except StorageError as error:
+    except Torn as error:
         lines, reason = [b""] * slice.reports, error.message
     first = report_id_base(job.sources[slice.partition]) + slice.start
     return _with_identities(rejected(lines, slice.dialect, reason, first, slice.accepted_at))
@@ -152,6 +169,12 @@ def screen_slice(decoded: DecodedSlice | Failed, slice: Slice, job: Job) -> Scre
 def stage_slices(lake: str, decoded: list[DecodedSlice], choices: list[Choice]) -> dict[str, list[Add]]:
     """Write the chosen rows of decoded slices as durable Parquet files; see `stage`."""
     return stage(lake, [_batch(slice) for slice in decoded], choices)
+
+
+@_never_raises
+def merge_on_worker(lake: Path, merge: Merge) -> Add:
+    """Write the merged file of some small ones; see `upkeep.carry_out`."""
+    return carry_out(lake, merge)
 
 
 def _batch(decoded: DecodedSlice) -> Batch:

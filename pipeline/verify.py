@@ -124,14 +124,14 @@ def _log(workspace: Workspace, log: Log, found: Recount, progress: OnProgress | 
             continue
         number = found.sources.index(source)
         stop = found.stops[number]
-        for slice in _slices(log, part, begin, stop):
-            try:
+        try:
+            for slice in _slices(log, part, begin, stop):
                 missing += _missing(workspace, log, slice, number, found)
-            except StorageError as error:
-                torn.append(error.message)
-            read += slice.reports
-            if progress is not None:
-                progress(slice.stop - begin, stop - begin)
+                read += slice.reports
+                if progress is not None:
+                    progress(slice.stop - begin, stop - begin)
+        except StorageError as error:
+            torn.append(error.message)
     detail = f"{read} archived lines are still in the log, {missing} of them are missing from the archive"
     return Check("log", not missing and not torn, "; ".join([detail, *torn]))
 
@@ -165,4 +165,6 @@ def _alerts(desk: Desk, found: Recount) -> Check:
     """Whoever had a bad score in the archive must have had an alert."""
     alerted = np.array([alert["citizen_key"] for alert in desk.alerts()], np.int64)
     missed = len(np.setdiff1d(found.agitated, alerted))
-    return Check("alerts", not missed, f"{len(found.agitated)} citizens had a bad score, {missed} of them no alert")
+    hint = " (was [rules] changed? what is archived is not screened again)" if missed else ""
+    detail = f"{len(found.agitated)} citizens had a bad score, {missed} of them no alert{hint}"
+    return Check("alerts", not missed, detail)

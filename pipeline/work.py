@@ -7,22 +7,34 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Future, KilledWorker
+from distributed import CancelledError, Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 
 from pipeline.dialects import Dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.stage import Add, Choice, merge
-from pipeline.lake.upkeep import Merge, carry_out
+from pipeline.lake.upkeep import Merge
 from pipeline.log import Log, Slice
 from pipeline.nodes import cut, split_at
-from pipeline.tasks import DecodedSlice, Failed, Job, Screened, decode_slice, reject_slice, screen_slice, stage_slices
+from pipeline.tasks import (
+    DecodedSlice,
+    Failed,
+    Job,
+    Screened,
+    decode_slice,
+    merge_on_worker,
+    reject_slice,
+    screen_slice,
+    stage_slices,
+)
 
 #: Alerts go before files.
 _URGENT, _LATER = 10, 0
@@ -56,6 +68,8 @@ class SlicesOnCluster:
         done = await self._try(slice)
         if isinstance(done, Done):
             return [done]
+        if done.outside:
+            raise PeacewatchError(f"a worker cannot work on {slice}: {done.reason}")
         pieces = self._pieces(slice, done.torn)
         if len(pieces) > 1:
             # One after the other: what shares a worker with a deadly piece would be suspected with it.
@@ -71,8 +85,6 @@ class SlicesOnCluster:
             done = await self._screen(slice, task)
             if isinstance(done, Failed) and not done.torn:
                 done = await self._screen(slice, task)
-        except FutureCancelledError as error:
-            raise PeacewatchError("the Dask scheduler is lost: start it and `run` again") from error
         except KilledWorker:
             return Failed("every worker that tried it died")
         return done
@@ -89,14 +101,16 @@ class SlicesOnCluster:
         decode = partial(self._client.submit, *task, pure=False, priority=_URGENT)
         decoded = decode()
         future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)
-        screened: Screened | Failed = await future
+        with _scheduler_there():
+            screened: Screened | Failed = await future
         return screened if isinstance(screened, Failed) else Done(screened, decoded, decode)
 
     async def stage(
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], group_bytes: int
     ) -> dict[str, list[Add]]:
         """Write the chosen rows as Parquet where the tables are; the files are durable, not committed."""
-        holders = await self._client.who_has([item.decoded for item in done])
+        with _scheduler_there():
+            holders = await self._client.who_has([item.decoded for item in done])
         workers = [next(iter(holders.get(item.decoded.key, ())), "") for item in done]
         groups = group(workers, [item.slice.bytes for item in done], group_bytes)
         staged = [
@@ -109,20 +123,36 @@ class SlicesOnCluster:
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], worker: str
     ) -> dict[str, list[Add]]:
         stage = partial(self._client.submit, stage_slices, lake, pure=False, priority=_LATER)
-        try:
-            place = {"workers": [worker], "allow_other_workers": True} if worker else {}
-            adds: dict[str, list[Add]] | Failed = await stage([item.decoded for item in done], choices, **place)
-        except KilledWorker:
-            # The tables shared their worker with a deadly slice, which is out by now.
-            adds = await stage([item.decode_again() for item in done], choices)
+        place = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        with _scheduler_there():
+            try:
+                adds: dict[str, list[Add]] | Failed = await stage([item.decoded for item in done], choices, **place)
+            except KilledWorker:
+                # The tables shared their worker with a deadly slice, which is out by now.
+                adds = await stage([item.decode_again() for item in done], choices)
         if isinstance(adds, Failed):
             raise StorageError(f"files of the archive could not be written: {adds.reason}")
         return adds
 
-    async def merge_files(self, merge: Merge, lake: Path) -> Add:
+    async def merge_files(self, merge: Merge, lake: Path) -> Add | Failed:
         """Write one file in place of several, on a worker; durable, not committed."""
-        result: Add = await self._client.submit(carry_out, lake, merge, pure=False, priority=_LATER)
+        with _scheduler_there():
+            try:
+                result: Add | Failed = await self._client.submit(
+                    merge_on_worker, lake, merge, pure=False, priority=_LATER
+                )
+            except KilledWorker:
+                return Failed("every worker that tried it died")
         return result
+
+
+@contextmanager
+def _scheduler_there() -> Iterator[None]:
+    """Says in words for people that the cluster's scheduler is gone."""
+    try:
+        yield
+    except (FutureCancelledError, CommClosedError, CancelledError) as error:
+        raise PeacewatchError("the Dask scheduler is lost: start it and `run` again") from error
 
 
 def group(workers: Sequence[str], sizes: Sequence[int], most: int) -> list[list[int]]:

@@ -21,6 +21,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pipeline.durable import sync
 from pipeline.errors import UsageError
 
 FILE = "peacewatch.toml"
@@ -46,7 +47,7 @@ class Force(_Section):
     """[force]: who flies the drones."""
 
     name: str = Field("My force", description="name shown on pages")
-    timezone: str = Field("UTC", description="local time of times without a zone, and of charts")
+    timezone: str = Field("UTC", description="the force's local time: of pages, and of dialects that say `zone: force`")
 
     @field_validator("timezone")
     @classmethod
@@ -92,7 +93,7 @@ class LogSettings(_Section):
     """[log]: the durable log that every report goes through."""
 
     url: str = Field("sqlite:///log.sqlite", description="sqlite:///FILE, relative to the workspace")
-    partitions: int = Field(1, ge=1, le=64, description="only when the log is made")
+    partitions: int = Field(1, ge=1, le=64, description="counts when the log is made")
     retention_h: float = Field(1, ge=0, description="keep at least this long after archiving, hours")
     max_gb: float = Field(20, gt=0, description="refuse reports when the log holds this much, gigabytes")
     min_free_gb: float = Field(1, ge=0, description="refuse reports when the disk has less, gigabytes")
@@ -202,6 +203,14 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
+def _write_secret(folder: Path) -> None:
+    handle = os.open(folder / _SECRET, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    sync(folder / _SECRET)
+    sync(folder)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """One force's directory, opened."""
@@ -226,9 +235,8 @@ class Workspace:
         if (path / FILE).exists():
             raise UsageError(f"{path} is a workspace already: edit {path / FILE} instead")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)  # names and keys are in there
-        secret = os.open(path / _SECRET, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(secret, "w") as file:
-            file.write(secrets.token_hex(32))
+        if not (path / _SECRET).exists():  # an old key is kept: all hashes depend on it
+            _write_secret(path)
         (path / FILE).write_text(default_toml(force), "utf-8")
         return cls.open(path)
 
@@ -236,11 +244,15 @@ class Workspace:
     def secret(self) -> str:
         """The key of every hashed citizen in this workspace, 64 hex digits."""
         try:
-            return (self.root / _SECRET).read_text("ascii").strip()
-        except FileNotFoundError:
+            key = (self.root / _SECRET).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            key = ""
+        if not re.fullmatch("[0-9a-f]{64}", key):
             raise UsageError(
-                f"{self.root / _SECRET} is missing: restore it from a backup, citizens cannot be matched without it"
-            ) from None
+                f"{self.root / _SECRET} is missing or damaged: restore it from a backup, "
+                "citizens cannot be matched without it"
+            )
+        return key
 
     def resolve(self, url: str) -> str:
         """A URL of the settings with a relative file placed in the workspace."""

@@ -132,6 +132,13 @@ def test_a_citizens_key_is_of_its_id_and_depends_on_the_secret() -> None:
     assert other.sightings["citizen_key"].to_pylist() != keys[:1]
 
 
+def test_an_empty_id_is_nobodys() -> None:
+    lines = [GOOD.replace(b'"id":"c"', b'"id":"","name":"%s"' % name) + b"\n" for name in (b"Jean", b"Marie")]
+    tables = decoded(b"".join(lines))
+    assert len(set(tables.sightings["citizen_key"].to_pylist())) == 2
+    assert tables.people["citizen_id"].to_pylist() == [None, None]
+
+
 def test_kafka_streams_sample() -> None:
     tables = decoded((DATA / "kafka-streams.ndjson").read_bytes(), load_dialect("kafka-streams"))
     assert (tables.reports.num_rows, tables.sightings.num_rows, tables.rejects.num_rows) == (200, 874, 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import listed, peacewatch
+from conftest import command, listed, peacewatch
 
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, open_log
@@ -69,6 +70,22 @@ def test_a_report_that_no_worker_can_decode_is_rejected_alone(
     (reject,) = rejects(workspace)
     assert (reject["report_id"], reject["raw"]) == (7, (GOOD % 7).decode().rstrip())
     assert reason in reject["reason"]
+
+
+def test_for_a_fault_of_the_machine_nothing_is_rejected(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = tmp_path / "poison.py"
+    poison.write_text(POISON.format(fault='raise OSError(5, "Input/output error")'))
+    with monkeypatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(poison))
+        ran = subprocess.run(
+            command(workspace.root, "run", "--until-drained"), capture_output=True, text=True, timeout=60, check=False
+        )
+    assert ran.returncode == 1
+    assert "Input/output error" in ran.stderr
+    assert rejects(workspace) == []
+    assert peacewatch(workspace.root, "run", "--until-drained")["reports"] == 12
 
 
 def test_a_torn_chunk_of_the_log_is_named_and_costs_no_other_chunk(workspace: Workspace) -> None:

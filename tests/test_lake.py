@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.dialects import decode, load_dialect
-from pipeline.errors import Conflict
+from pipeline.errors import Conflict, StorageError
 from pipeline.lake import tables, upkeep
 from pipeline.lake.frames import read_table
 from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
@@ -108,6 +108,29 @@ def test_a_crash_at_any_step_of_a_commit_leaves_all_or_nothing(
     assert rows(again) == {"reports": 10, "sightings": 20, "identities": 20, "rejects": 2, "alerts": 0}
     assert again.totals()["reports"] == 10
     again.close()
+
+
+def test_after_a_commit_that_failed_no_other_is_taken(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "_carry_out", crash)
+        with pytest.raises(Crash):
+            lake.commit(*staged(lake, 0, 4))
+    with pytest.raises(StorageError, match="unfinished"):
+        lake.commit(*staged(lake, 5, 4))
+    lake.close()
+    assert rows(Lake.open_for_writing(lake.path))["reports"] == 4
+
+
+def test_checkpoints_are_made_and_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_CHECKPOINT_EVERY", 3)
+    for number in range(7):
+        lake.commit(*staged(lake, 5 * number, 4))
+    assert (lake.path / "reports" / "_delta_log" / "_last_checkpoint").exists()
+    assert rows(Lake(lake.path))["reports"] == 28
+    assert Lake(lake.path).archived(SOURCE) == 35
 
 
 def _hold(path: Path, held: Any, release: Any) -> None:

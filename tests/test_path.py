@@ -174,6 +174,19 @@ def test_bad_lines_are_kept_as_they_came_and_touch_nothing_else(
     assert peacewatch(workspace.root, "verify")["ok"]
 
 
+def test_several_partitions_give_the_same(city: Path, make_workspace: MakeWorkspace) -> None:
+    workspace = make_workspace(LOG_PARTITIONS=3, LAKE_COMMIT_MB=4)
+    peacewatch(workspace.root, "ingest", city)
+    assert all(peacewatch(workspace.root, "status")["log"]["ends"].values())
+    peacewatch(workspace.root, "run", "--until-drained")
+    expected, alerts = plain.read(city), desk_alerts(workspace)
+    assert {citizen: alert["worst_peacescore"] for citizen, alert in alerts.items()} == {
+        citizen: alert["worst_peacescore"] for citizen, alert in expected.alerts.items()
+    }
+    assert peacewatch(workspace.root, "status")["reports"] == expected.reports
+    assert peacewatch(workspace.root, "verify")["ok"]
+
+
 def test_small_files_are_merged_along_the_way(
     city: Path, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,3 +113,12 @@ def test_every_comparison_with_a_number_is_read(operator: str, number: float) ->
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write a comparison"):
         parse_comparison(text)
+
+
+def test_an_old_key_is_kept_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    key = Workspace.create(tmp_path / "force").secret
+    (tmp_path / "force" / "peacewatch.toml").unlink()
+    assert Workspace.create(tmp_path / "force").secret == key
+    (tmp_path / "force" / "secret.key").write_text("")
+    with pytest.raises(UsageError, match="missing or damaged"):
+        _ = Workspace.open(tmp_path / "force").secret

@@ -136,5 +136,4 @@ def rejects(session: Session, limit: int | None, as_json: bool) -> None:
 
 
 def _excerpt(raw: bytes, most: int = 60) -> str:
-    text = raw[: most * 4].decode("utf-8", "replace")[:most]
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return raw[: most * 4].decode("utf-8", "replace")[:most]

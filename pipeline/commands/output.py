@@ -57,7 +57,12 @@ def escaped(text: object) -> str:
     """Text as it is, for use in `show`."""
     from rich.markup import escape
 
-    return escape(str(text))
+    return escape(printable(str(text)))
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal might obey: drones choose names, words and actions."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def show(text: str) -> None:
@@ -73,7 +78,7 @@ def show(text: str) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str | None] = ()) -> None:
     """Rows under their column names; ``styles`` gives a rich style for each row, or None."""
-    cells = [list(row) for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

@@ -149,7 +149,7 @@ def revoke_key(session: Session, key_id: str, as_json: bool) -> None:
 
     \b
     Example:
-      peacewatch keys revoke k-3f9a
+      peacewatch keys revoke 70fdd2d345f8
     """
     from pipeline.desk.keys import Keys
 

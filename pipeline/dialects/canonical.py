@@ -63,6 +63,12 @@ def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
     return pc.if_else(pc.equal(joined, ""), None, joined)
 
 
+def none_if_empty(texts: pa.Array) -> pa.Array:
+    """Texts, with null in place of empty ones: an empty id is nobody's."""
+    empty = pc.equal(pc.binary_length(texts), 0)
+    return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
+
+
 def faults(wire: pa.StructArray, dialect: Dialect) -> dict[int, str]:
     """Rows with a value that cannot be, and a reason for each; first come, first named."""
     found: dict[int, str] = {}

@@ -96,8 +96,8 @@ def decode(
         "date": _date(time),
     }
     people = dialect.mapping.citizens
-    citizen_id = canonical.read_text(citizens, people.id)
-    citizen_name = canonical.read_name(citizens, people.name)
+    citizen_id = canonical.none_if_empty(canonical.read_text(citizens, people.id))
+    citizen_name = canonical.none_if_empty(canonical.read_name(citizens, people.name))
     key = citizen_key(citizen_id, citizen_name, secret)
     score = canonical.read_number(citizens, people.score, pa.float64())
     parent = pa.array(parents)

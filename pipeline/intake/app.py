@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from pipeline.desk.keys import Keys
-from pipeline.dialects import Checked, builtin_dialects, check, load_dialect
+from pipeline.dialects import Checked, builtin_dialects, check, workspace_dialect
 from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
 from pipeline.intake import head
 from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, unavailable
@@ -49,15 +50,15 @@ class Gateway:
         self._max_body_bytes = int(settings.gateway.max_body_mb * 1e6)
         self._max_held_bytes = max(_LEAST_HELD_BYTES, 4 * self._max_body_bytes)
         self._max_report_bytes = settings.reports.max_report_kb * 1024
-        self._default_dialect = settings.reports.dialect
+        own = workspace_dialect(workspace)
+        self._default_dialect = own.name
         self._builtin = frozenset(builtin_dialects())
-        self._dialects = {
-            name: load_dialect(name, settings.force.timezone) for name in {*self._builtin, self._default_dialect}
-        }
+        self._dialects = {name: workspace_dialect(workspace, name) for name in self._builtin} | {own.name: own}
         self._keys = Keys(workspace.desk_url)
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
         self._log = open_log(workspace.log_url, settings.log)
-        self._group = GroupCommit(self._log)
+        # One partition a process keeps each drone's reports in order.
+        self._group = GroupCommit(self._log, partition=os.getpid() % self._log.partitions)
         self._batcher = Batcher(self._check, self._group)
         self._held_bytes = 0
         self._metrics = Metrics()

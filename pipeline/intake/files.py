@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 from pipeline.dialects import Dialect, check
@@ -109,6 +110,7 @@ class _Intake:
         self._executor = executor
         self._gathered: list[Chunk] = []
         self._pending: tuple[list[Chunk], Future[list[Appended]]] | None = None
+        self._partitions = cycle(range(log.partitions))
         self.lines = 0
         self.rejected = 0
 
@@ -130,7 +132,7 @@ class _Intake:
     def _commit(self) -> None:
         self._settle()
         chunks, self._gathered = self._gathered, []
-        self._pending = chunks, self._executor.submit(self._log.append, chunks)
+        self._pending = chunks, self._executor.submit(self._log.append, chunks, next(self._partitions))
 
     def _settle(self) -> None:
         while self._pending is not None:
@@ -141,4 +143,4 @@ class _Intake:
             except Overloaded as error:
                 # Waiting is done here and not in the other thread, where an interrupt would not reach it.
                 self._wait(error.retry_after_s)
-                self._pending = chunks, self._executor.submit(self._log.append, chunks)
+                self._pending = chunks, self._executor.submit(self._log.append, chunks, next(self._partitions))

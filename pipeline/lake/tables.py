@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -38,6 +38,8 @@ _LOCK = "writer.lock"
 #: The order of commits: a report is there only when everything of it is.
 _ORDER = ("identities", "sightings", "rejects", "reports")
 _DESK = "desk"
+
+_CHECKPOINT_EVERY = 100
 
 COUNTS = ("reports", "sightings", "rejects", "duplicates")
 
@@ -99,6 +101,8 @@ class Lake:
                 self._tables[name] = DeltaTable(self.path / name)
             except TableNotFoundError:
                 raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
+            except DeltaError as error:
+                raise StorageError(f"{self.path / name} cannot be opened: {error}; restore it from a backup") from error
         elif self._lock is None:
             self._tables[name].update_incremental()
         return self._tables[name]
@@ -137,6 +141,8 @@ class Lake:
 
     def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
         """Make staged files part of the archive, all of them or none, exactly once, and durable."""
+        if self.unfinished():
+            raise StorageError(f"the last commit of {self.path} is unfinished: `run` again, which finishes it first")
         before = self.totals()
         plan = {
             "stops": dict(window.stops),
@@ -236,11 +242,23 @@ class Lake:
                 schema=table.schema(),
                 partition_by=["date"] if is_partitioned(name) else None,
                 commit_properties=properties,
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False),
             )
         except DeltaError as error:
             raise StorageError(f"the archive's table {name} did not take a commit: {error}") from error
         table.update_incremental()
         self._sync_log(name, table.version())
+        if table.version() % _CHECKPOINT_EVERY == 0:
+            self._checkpoint(name, table)
+
+    def _checkpoint(self, name: str, table: DeltaTable) -> None:
+        """Sum up a table's log, durably: readers trust a checkpoint, so it may not be torn."""
+        log = self.path / name / "_delta_log"
+        table.create_checkpoint()
+        for file in log.glob(f"{table.version():020}.checkpoint*.parquet"):
+            sync(file)
+        sync(log / "_last_checkpoint")
+        sync(log)
 
     def _sync_log(self, name: str, version: int) -> None:
         log = self.path / name / "_delta_log"

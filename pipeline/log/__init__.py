@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from pipeline.errors import UsageError
+from pathlib import Path
+
+from pipeline.errors import StorageError, UsageError
 from pipeline.log.base import Appended, Chunk, Log, Slice, Stretch
 from pipeline.workspace import LogSettings
 
 __all__ = ["Appended", "Chunk", "Log", "Slice", "Stretch", "open_log"]
 
 
-def open_log(url: str, settings: LogSettings) -> Log:
-    """Open (or make) the log at ``url``; `UsageError` for a kind that is not known."""
+def open_log(url: str, settings: LogSettings, create: bool = True) -> Log:
+    """Open the log at ``url``, or make it if ``create``.
+
+    Raises `UsageError` for a kind that is not known, `StorageError` if there is no log to open.
+    """
     if url.startswith("sqlite:///"):
         from pipeline.log.sqlite import SQLiteLog
 
-        return SQLiteLog(url.removeprefix("sqlite:///"), settings)
+        path = url.removeprefix("sqlite:///")
+        if not create and not Path(path).is_file():
+            raise StorageError(f"there is no log at {path}: workers must see the workspace under the same path")
+        return SQLiteLog(path, settings)
     raise UsageError(f"log.url = {url!r} is wrong: use sqlite:///FILE")

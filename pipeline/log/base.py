@@ -107,7 +107,8 @@ class Log(ABC):
     def read(self, partition: int, start: int, stop: int) -> list[Stretch]:
         """The lines of a slice, in order, cut to exactly ``start``..``stop``.
 
-        Raises `StorageError` if any of them is gone (trimmed) or torn.
+        Raises `Torn` if any of them does not match its checksum, `StorageError` if
+        any is gone (trimmed) or cannot be read now.
         """
 
     @abstractmethod

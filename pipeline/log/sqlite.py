@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import Overloaded, StorageError, UsageError
+from pipeline.errors import Overloaded, StorageError, Torn, UsageError
 from pipeline.log.base import Appended, Chunk, Log, Slice, Stretch
 from pipeline.log.database import Database
 from pipeline.workspace import LogSettings
@@ -179,7 +179,7 @@ class SQLiteLog(Log):
             stretches.append(Stretch(low, high, accepted_at, cut_lines(data, low - begin, high - begin, end - begin)))
             expected = high
         if expected < stop:
-            raise StorageError(
+            raise Torn(
                 f"the log {self._path} is torn at partition {partition}, offset {expected}: "
                 "what is stored does not match its checksum; restore the file",
                 partition=partition,

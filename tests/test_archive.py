@@ -1,0 +1,69 @@
+"""The archivist: a window that fails may not be overtaken by the one after it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pipeline.archive import Archivist
+from pipeline.desk import Desk
+from pipeline.errors import StorageError
+from pipeline.lake.tables import Lake
+from pipeline.log import Chunk, Slice, open_log
+from pipeline.schema import FINDINGS, RECOVERIES
+from pipeline.tasks import Screened
+from pipeline.work import Done
+from pipeline.workspace import Workspace
+
+
+class DiskFull:
+    """A cluster whose first window cannot be staged, and whose second is staged before that is known."""
+
+    def __init__(self) -> None:
+        self.second_is_staged = asyncio.Event()
+        self.windows = 0
+
+    async def stage(self, *_: Any) -> dict[str, list[Any]]:
+        self.windows += 1
+        if self.windows == 1:
+            await self.second_is_staged.wait()
+            raise StorageError("no space left")
+        self.second_is_staged.set()
+        return {name: [] for name in ("reports", "sightings", "identities", "rejects")}
+
+
+def window(start: int, stop: int) -> list[Done]:
+    nothing = np.array([], np.int64)
+    screened = Screened(
+        Slice(0, start, stop, 10, "peacewatch", 0.0),
+        FINDINGS.empty_table(),
+        RECOVERIES.empty_table(),
+        nothing.view(np.uint64),
+        nothing,
+        nothing.view(np.uint64),
+        nothing,
+        stop - start,
+    )
+    return [Done(screened, None, lambda: None)]  # type: ignore[arg-type, return-value]
+
+
+def test_no_window_is_archived_after_one_that_failed(make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace(LOG_RETENTION_H=0)
+    lake, log = Lake.open_for_writing(workspace.lake_path), open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(b"x\n" * 10, "peacewatch")])
+    log.append([Chunk(b"x\n" * 10, "peacewatch")])
+
+    async def run() -> list[Any]:
+        archivist = Archivist(lake, log, Desk(workspace.desk_url), DiskFull(), 0)  # type: ignore[arg-type]
+        return await asyncio.gather(
+            archivist.archive(window(0, 10)), archivist.archive(window(10, 20)), return_exceptions=True
+        )
+
+    first, second = asyncio.run(run())
+    assert isinstance(first, StorageError)
+    assert isinstance(second, StorageError)
+    assert lake.archived(f"{log.identity}/0") == 0
+    assert log.begins() == {0: 0}, "nothing was trimmed"
