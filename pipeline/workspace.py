@@ -65,6 +65,9 @@ class Area(_Section):
     north: float = Field(48.91, ge=-90, le=90, description="degrees")
     east: float = Field(2.47, ge=-180, le=180, description="degrees")
     cell_m: float = Field(250, gt=0, description="edge of a cell of the grid, metres")
+    districts: str = Field(
+        "", description="GeoJSON file of named districts; empty for squares named like a chessboard's"
+    )
 
 
 class Reports(_Section):
@@ -141,6 +144,53 @@ class Dashboard(_Section):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5006, ge=0, le=65535, description="0 for any free port")
+    url: str = Field("", description="https://HOST as officers type it, behind a proxy that does TLS; else empty")
+    certificate: str = Field("", description="PEM file of a certificate chain: serve https by itself")
+    certificate_key: str = Field("", description="PEM file of that certificate's private key")
+    tiles: str = Field("", description="tile server under the map, https://HOST/{Z}/{X}/{Y}.png; empty for none")
+    silent_after_s: float = Field(180, gt=0, description="a drone that was not heard for so long is silent, seconds")
+
+    @field_validator("url")
+    @classmethod
+    def _secure(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https://[^/]+", value):
+            raise ValueError('use "https://HOST" or "https://HOST:PORT", or "" without a proxy')
+        return value.rstrip("/")
+
+    @field_validator("tiles")
+    @classmethod
+    def _tiles(cls, value: str) -> str:
+        if value and not (re.match(r"https?://[^/]+/", value) and all(part in value for part in ("{Z}", "{X}", "{Y}"))):
+            raise ValueError('use "https://HOST/{Z}/{X}/{Y}.png", or "" for no tiles')
+        return value
+
+
+class Work(_Section):
+    """[work]: how fast officers should be; an alert that nobody acknowledges in time is escalated."""
+
+    acknowledge_critical_s: float = Field(120, gt=0, description="critical alerts: acknowledged within, seconds")
+    acknowledge_high_s: float = Field(600, gt=0, description="other alerts: acknowledged within, seconds")
+    resolve_critical_s: float = Field(1800, gt=0, description="critical alerts: resolved within, seconds")
+    resolve_high_s: float = Field(7200, gt=0, description="other alerts: resolved within, seconds")
+    incident_m: float = Field(150, gt=0, description="a silence of a place reaches so far, metres")
+
+
+class SignIn(_Section):
+    """[sign_in]: how people sign in to the dashboard, and for how long."""
+
+    idle_min: float = Field(30, gt=0, description="a session without any input ends, minutes")
+    longest_h: float = Field(12, gt=0, description="every session ends, hours")
+    tries: int = Field(5, ge=1, description="wrong passwords until a name is locked")
+    locked_min: float = Field(
+        15, gt=0, description="wrong passwords are counted, and a name is locked, for so long, minutes"
+    )
+    purpose: Literal["session", "person"] = Field(
+        "session", description="a purpose is asked for once a session, or for each person looked at"
+    )
+    oidc_issuer: str = Field("", description="OpenID Connect provider, https://HOST/...; empty for passwords only")
+    oidc_client_id: str = Field("", description="this dashboard's id there")
+    oidc_client_secret: str = Field("", description="its secret; better in the environment than in the file")
+    oidc_claim: str = Field("preferred_username", description="the claim that is a user's name here")
 
 
 class Settings(_Section):
@@ -156,6 +206,8 @@ class Settings(_Section):
     cluster: Cluster = Cluster()
     gateway: Gateway = Gateway()
     dashboard: Dashboard = Dashboard()
+    work: Work = Work()
+    sign_in: SignIn = SignIn()
 
 
 def load_settings(text: str, environ: dict[str, str], origin: str = FILE) -> Settings:
