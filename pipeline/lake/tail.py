@@ -1,0 +1,135 @@
+"""What was added to a table of the archive since a version: for everything that is derived from it.
+
+Reads Delta's own log, which is append-only, so that following it costs a file a
+commit and never a look at the whole table. Merged files hold no new rows and are
+passed over: a reader that folds the files of `newest` and then those of each later
+commit has seen every row exactly once. It decides nothing about rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from pipeline.errors import StorageError
+
+
+@dataclass(frozen=True)
+class File:
+    """A committed Parquet file."""
+
+    path: Path
+    rows: int
+    times: tuple[int, int] | None  # first and last event time, microseconds since 1970; None if not known
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a table was read: everything up to ``version`` of the table with that id."""
+
+    table_id: str = ""
+    version: int = -1
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Files with new rows, and the position once they were read."""
+
+    position: Position
+    files: tuple[File, ...]
+
+
+class StartOver(StorageError):
+    """What was read is no part of the table any more, or the log does not go back so far: begin with `newest`."""
+
+
+def newest(table: Path) -> Commit:
+    """All files of a table's newest version; none, at the position before the first, if there is no table yet."""
+    try:
+        delta = DeltaTable(table)
+        position = Position(str(delta.metadata().id), delta.version())
+        actions = pa.table(delta.get_add_actions(flatten=True))
+    except TableNotFoundError:
+        return Commit(Position(), ())
+    except DeltaError as error:
+        raise StorageError(f"{table} cannot be opened: {error}; restore it from a backup") from error
+    return Commit(position, tuple(_files(table, actions)) if actions.num_rows else ())
+
+
+def commits_since(table: Path, position: Position) -> Iterator[Commit]:
+    """The commits after a position, oldest first; those without new rows too, with no files.
+
+    Raises `StartOver` if rows that were read are gone from the table, or commits after ``position`` are.
+    """
+    log = table / "_delta_log"
+    table_id = _table_id(log, position.table_id)
+    if table_id != (position.table_id or table_id):
+        raise StartOver(f"{table} is another table than was read before")
+    version = position.version
+    while (actions := _read(log, version + 1)) is not None:
+        version += 1
+        if any("remove" in action and action["remove"].get("dataChange", True) for action in actions):
+            raise StartOver(f"rows of {table} were deleted or rewritten in version {version}")
+        added = [action["add"] for action in actions if "add" in action]
+        files = tuple(_file(table, add) for add in added if add.get("dataChange", True))
+        yield Commit(Position(table_id, version), files)
+    if version >= 0 and not _name(log, version).exists():
+        raise StartOver(f"the log of {table} has no version {version} any more")
+
+
+def _name(log: Path, version: int) -> Path:
+    return log / f"{version:020}.json"
+
+
+def _read(log: Path, version: int) -> list[dict[str, Any]] | None:
+    """The actions of a commit; None if there is no such commit (yet)."""
+    try:
+        text = _name(log, version).read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return [json.loads(line) for line in text.splitlines() if line]
+    except ValueError as error:
+        raise StorageError(f"{_name(log, version)} is torn ({error}): restore it from a backup") from None
+
+
+def _table_id(log: Path, believed: str) -> str:
+    """The id of a table, from its first commit; ``believed`` if that was tidied away or is still to come."""
+    for action in _read(log, 0) or []:
+        if "metaData" in action:
+            return str(action["metaData"]["id"])
+    return believed
+
+
+def _file(table: Path, add: dict[str, Any]) -> File:
+    stats = json.loads(add.get("stats") or "{}")
+    ends = [stats.get(which, {}).get("time") for which in ("minValues", "maxValues")]
+    times = (_microseconds(ends[0]), _microseconds(ends[1])) if all(ends) else None
+    return File(table / unquote(add["path"]), int(stats.get("numRecords", 0)), times)
+
+
+def _microseconds(text: str) -> int:
+    # To the microsecond: a float of seconds would round.
+    moment = datetime.fromisoformat(text)
+    return round(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
+
+
+def _files(table: Path, actions: pa.Table) -> Iterator[File]:
+    nothing = pa.nulls(actions.num_rows, pa.int64())
+    first, last = (
+        actions[name].cast(pa.int64()) if name in actions.column_names else nothing for name in ("min.time", "max.time")
+    )
+    rows = pc.fill_null(actions["num_records"], 0)
+    columns = (column.to_pylist() for column in (actions["path"], rows, first, last))
+    for path, count, begin, end in zip(*columns, strict=True):
+        yield File(table / path, count, None if begin is None or end is None else (begin, end))
