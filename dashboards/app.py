@@ -1,9 +1,8 @@
 """Serves the dashboard of one workspace.
 
-Promises: it listens on loopback only, as there is no sign-in; it accepts
-websockets only from pages that it served itself; ``dashboard.json`` in the
-workspace says where it is for as long as it runs. It reads the desk and the live
-snapshot, and writes nothing else.
+Promises: every page wants somebody who is signed in and may see it; it listens on
+loopback, or with TLS; it accepts websockets only from pages that it served itself;
+``dashboard.json`` in the workspace says where it is for as long as it runs.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import secrets
 import signal
 import threading
 from asyncio import AbstractEventLoop
@@ -25,8 +25,13 @@ from panel.io.server import get_server
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
-from dashboards.alerts import ASSETS, alerts_template, assets_route
-from dashboards.hub import AlertSource, Hub
+from dashboards.files import ASSETS, assets_route
+from dashboards.pages import PAGES, Page
+from dashboards.shell import page_template
+from dashboards.sign_in.handlers import sign_in_handler
+from dashboards.sign_in.provider import SignedIn
+from dashboards.site import Site
+from dashboards.visit import Visit
 from pipeline.errors import Conflict, UsageError
 from pipeline.workspace import Workspace
 
@@ -52,10 +57,10 @@ def serve(
     _require_loopback(host)
     loop = IOLoop(make_current=True)
     loop.asyncio_loop.set_exception_handler(_unless_page_closed)  # type: ignore[attr-defined]
-    hub = Hub(lambda: _open_desk(workspace), workspace.live_path)
-    hub.start()
+    site = Site(workspace)
+    site.start()
     try:
-        server = _server(workspace, hub, host, port, loop)
+        server = _server(site, host, port, loop)
         try:
             url = f"http://{_in_url(host)}:{server.port}"
             with _announced(dashboard_file(workspace), url):
@@ -67,7 +72,7 @@ def serve(
         finally:
             server.stop()
     finally:
-        hub.close()
+        site.close()
         loop.close()
 
 
@@ -90,32 +95,23 @@ def _unless_page_closed(loop: AbstractEventLoop, context: dict[str, Any]) -> Non
         loop.default_exception_handler(context)
 
 
-def _open_desk(workspace: Workspace) -> AlertSource:
-    from pipeline.desk import Desk
-
-    return Desk(workspace.desk_url)
-
-
-def _server(workspace: Workspace, hub: Hub, host: str, port: int, loop: IOLoop) -> pn.io.server.Server:
-    def page() -> pn.template.Template:
-        doc = pn.state.curdoc
-        assert doc is not None
-        template, alerts = alerts_template(workspace.settings, hub, doc)
-
-        def gone(_context: SessionContext) -> None:
-            alerts.leave()
-
-        pn.state.on_session_destroyed(gone)
-        return template
-
+def _server(site: Site, host: str, port: int, loop: IOLoop) -> pn.io.server.Server:
     try:
         server = get_server(
-            {"/": page},
+            {page.route: _opener(site, page) for page in PAGES},
             address=host,
             port=port,
             loop=loop,
-            title=f"Peacewatch · {workspace.settings.force.name}",
+            title=f"Peacewatch · {site.settings.force.name}",
             static_dirs={assets_route(): str(ASSETS)},
+            auth_provider=SignedIn(site.office, sign_in_handler(site)),
+            # A page's source must not hold the cookie that scripts cannot read.
+            include_cookies=[],
+            include_headers=[],
+            # Signed, so that nobody can make up the id of somebody else's page.
+            secret_key=secrets.token_urlsafe(32),
+            sign_sessions=True,
+            generate_session_ids=True,
             check_unused_sessions_milliseconds=5_000,
             unused_session_lifetime_milliseconds=10_000,
         )
@@ -125,11 +121,33 @@ def _server(workspace: Workspace, hub: Hub, host: str, port: int, loop: IOLoop) 
             "or choose another with --port",
             port=port,
         ) from error
+    settings = server._tornado.settings
+    settings["xsrf_cookie_name"] = "__Host-peacewatch-xsrf"
+    settings["xsrf_cookie_kwargs"] = {"secure": True, "httponly": True, "samesite": "Lax", "path": "/"}
     # Only known now if the port was 0; the default would allow "localhost" whatever the host.
     origins = server._tornado.websocket_origins
     origins.clear()
     origins.update({f"{_in_url(host)}:{server.port}", f"localhost:{server.port}"})
     return server
+
+
+def _opener(site: Site, page: Page) -> Callable[[], pn.template.Template]:
+    """Builds a page for the request that asks for it, whose session the auth provider has looked up."""
+
+    def opened() -> pn.template.Template:
+        doc = pn.state.curdoc
+        assert doc is not None
+        request = doc.session_context.request
+        arguments = {name: values[0].decode("utf-8", "replace") for name, values in request.arguments.items() if values}
+        visit = Visit(site, request.peacewatch_session, doc, page.route, arguments)
+
+        def gone(_context: SessionContext) -> None:
+            visit.leave()
+
+        pn.state.on_session_destroyed(gone)
+        return page_template(visit, page)
+
+    return opened
 
 
 def _in_url(host: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import orjson
 
 from dashboards.board import CAPACITY, Board, Row, row_of
-from dashboards.live import MISSING, Live, read_live
+from dashboards.pulse import MISSING, Pulse, read_pulse
 from pipeline.errors import PeacewatchError
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class AlertSource(Protocol):
 class Status:
     """What stands above the alerts. ``counts`` is alerts by state; ``desk_error`` is None if it can be read."""
 
-    live: Live = field(default_factory=lambda: Live(MISSING))
+    pulse: Pulse = field(default_factory=lambda: Pulse(MISSING))
     counts: dict[str, int] = field(default_factory=dict)
     desk_error: str | None = None
     at: float = 0.0  # seconds since the epoch
@@ -177,14 +177,14 @@ class Hub:
         except PeacewatchError as failed:
             error = failed.message
         now = time.time()
-        self.status = Status(read_live(self._live_path, now), counts, error, now)
+        self.status = Status(read_pulse(self._live_path, now), counts, error, now)
 
     def _set_desk_error(self, message: str | None) -> None:
         before = self.status.desk_error
         if message != before:
             if message is not None:
                 log.warning("the alerts cannot be read: %s", message)
-            self.status = Status(self.status.live, self.status.counts, message, self.status.at)
+            self.status = Status(self.status.pulse, self.status.counts, message, self.status.at)
 
     def _wake_all(self) -> None:
         with self._lock:

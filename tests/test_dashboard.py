@@ -25,12 +25,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.alert_map import layer_of
-from dashboards.alerts import status_message
+from dashboards.shell import status_message
 from dashboards.app import dashboard_file, serve
 from dashboards.board import Board, Row, row_of
 from dashboards.hub import Hub, Status
 from dashboards.layers import Slots
-from dashboards.live import MISSING, RUNNING, SILENT, STOPPED, Live, read_live
+from dashboards.pulse import MISSING, RUNNING, SILENT, STOPPED, Pulse, read_pulse
 from dashboards.place import Box, grid, nice_step, to_plane
 from dashboards.theme import DARK, LIGHT, Theme
 from pipeline.desk import Desk
@@ -197,25 +197,25 @@ def test_text_can_be_read_on_its_background(theme: Theme, text: str) -> None:
 
 def test_live_snapshot_says_who_is_watching(workspace: Workspace) -> None:
     now = time.time()
-    assert read_live(workspace.live_path, now) == Live(MISSING)
+    assert read_pulse(workspace.live_path, now) == Pulse(MISSING)
     say(workspace)
-    assert read_live(workspace.live_path, now).state == RUNNING
+    assert read_pulse(workspace.live_path, now).state == RUNNING
     say(workspace, age_s=60)
-    assert read_live(workspace.live_path, now).state == SILENT
+    assert read_pulse(workspace.live_path, now).state == SILENT
     say(workspace, age_s=-60)
-    assert read_live(workspace.live_path, now).state == SILENT
+    assert read_pulse(workspace.live_path, now).state == SILENT
     say(workspace, state="stopped", age_s=60)
-    assert read_live(workspace.live_path, now).state == STOPPED
+    assert read_pulse(workspace.live_path, now).state == STOPPED
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[]", "null", '{"state": "running"}', '{"updated_at": "soon"}', "\xff"])
 def test_a_torn_snapshot_is_no_sign_of_life(workspace: Workspace, torn: str) -> None:
     workspace.live_path.write_text(torn, "latin-1")
-    assert read_live(workspace.live_path, time.time()).state == SILENT
+    assert read_pulse(workspace.live_path, time.time()).state == SILENT
 
 
 def test_unknown_numbers_are_sent_as_unknown() -> None:
-    live = Live(RUNNING, 5.0, {"latency_ms": {"p50": None, "p99": None}})
+    live = Pulse(RUNNING, 5.0, {"latency_ms": {"p50": None, "p99": None}})
     message = status_message(Status(live, {"open": 2}), shown=2)
     assert message["counts"] == {"open": 2, "recovered": 0}
     assert (message["latency_p50_ms"], message["lag_reports"], message["rejected"]) == (None, None, None)

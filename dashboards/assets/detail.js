@@ -6,7 +6,7 @@ export class Detail {
   constructor(clock, onClose) {
     this.clock = clock
     this.onClose = onClose
-    this.element = el("section", "detail")
+    this.element = el("section", "detail card")
     this.element.setAttribute("aria-label", "Selected alert")
     this.show(null)
   }

@@ -118,7 +118,7 @@ export class AlertList {
     const orders = choice("Order", { severe: "Most severe", newest: "Newest" }, (one) => this.arrange(this.filter, one))
     const head = el("div", "head", ...["Severity", "Citizen", "Score", "Raised", "Where", "State"].map((t) => el("span", "", t)))
     head.setAttribute("aria-hidden", "true")
-    this.element = el("section", "list", el("header", "tools", el("h2", "", "Alerts"), this.note, filters, orders), head,
+    this.element = el("section", "list card", el("header", "tools", el("h2", "", "Alerts"), this.note, filters, orders), head,
       el("div", "frame", this.body, this.empty, this.more), this.voice)
   }
 

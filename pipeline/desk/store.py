@@ -166,7 +166,7 @@ class Desk:
 
 
 def _create(connection: sa.Connection, name: str) -> None:
-    METADATA.create_all(connection, tables=[ALERTS, SCREENED, META])
+    METADATA.create_all(connection)
     version = connection.scalar(sa.select(META.c.value).where(META.c.name == "version"))
     if version is None:
         connection.execute(sa.insert(META), [{"name": "version", "value": VERSION}, {"name": "revision", "value": 0}])

@@ -63,7 +63,103 @@ SCREENED = sa.Table(
     sa.Column("stop", sa.BigInteger, nullable=False),
 )
 
-#: ``version`` of these tables, and the ``revision`` last given to a change.
+#: What officers did with an alert; an alert without a row was not touched yet.
+CASES = sa.Table(
+    "cases",
+    METADATA,
+    sa.Column("alert_id", sa.String(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),  # counts what was done, and tells whether two acted at once
+    sa.Column("acknowledged_at", sa.BigInteger),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("assigned_to", sa.Text),
+    sa.Column("resolved_at", sa.BigInteger),
+    sa.Column("resolved_by", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("escalated_at", sa.BigInteger),
+    sa.Column("silenced_until", sa.BigInteger),
+    sa.Column("comments", sa.BigInteger, nullable=False),
+)
+
+#: Quiet for a while: of one alert's citizen, or of all who were alerted around its place.
+SILENCES = sa.Table(
+    "silences",
+    METADATA,
+    sa.Column("silence_id", sa.String(16), primary_key=True),
+    sa.Column("alert_id", sa.String(16), nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),  # citizen or place
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("lat", sa.Double),
+    sa.Column("lon", sa.Double),
+    sa.Column("radius_m", sa.Double),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("started_by", sa.Text, nullable=False),
+    sa.Column("worst_peacescore", sa.Double, nullable=False),  # a lower one breaks it
+    sa.Column("involved", sa.Text, nullable=False),  # JSON: citizen keys; another one breaks it
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("ended_why", sa.Text),  # lifted, worse or new person
+    sa.Index("silences_by_until", "until"),
+)
+
+#: People who may sign in. Never deleted, only disabled.
+USERS = sa.Table(
+    "users",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("password_hash", sa.Text),  # argon2id; none for those who sign in elsewhere
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("disabled_at", sa.BigInteger),
+)
+
+#: Who is signed in. Of the cookie's token only a hash is kept.
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("session_id", sa.String(12), primary_key=True),
+    sa.Column("token_hash", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("purpose", sa.Text),
+    sa.Index("sessions_by_user", "user_name"),
+)
+
+#: Tries to sign in, for the lock after too many wrong ones.
+SIGN_INS = sa.Table(
+    "sign_ins",
+    METADATA,
+    sa.Column("try_id", sa.String(16), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("failed", sa.Boolean, nullable=False),
+    sa.Index("sign_ins_by_name", "name", "at"),
+)
+
+#: Every change and every look at a person, each row chained to the one before by ``mac``.
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("session_id", sa.String(12)),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("alert_id", sa.String(16)),
+    sa.Column("citizen_key", sa.BigInteger),
+    sa.Column("purpose", sa.Text),
+    sa.Column("details", sa.Text, nullable=False),  # JSON
+    sa.Column("note", sa.Text),
+    sa.Column("note_digest", sa.LargeBinary(32)),  # stays when a note is erased
+    sa.Column("mac", sa.LargeBinary(32), nullable=False),
+    sa.Index("audit_by_alert", "alert_id"),
+    sa.Index("audit_by_user", "user_name", "at"),
+    sa.Index("audit_by_citizen", "citizen_key"),
+)
+
+#: ``version`` of these tables, the ``revision`` last given to a change, the ``audit`` number last given.
 META = sa.Table(
     "desk_meta",
     METADATA,

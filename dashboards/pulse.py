@@ -22,7 +22,7 @@ MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class Live:
+class Pulse:
     """The pipeline's state, and its numbers since it started.
 
     ``state`` is `RUNNING`, `STOPPED` (it said so), `SILENT` (it stopped saying
@@ -35,17 +35,17 @@ class Live:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def read_live(path: Path, now: float) -> Live:
+def read_pulse(path: Path, now: float) -> Pulse:
     """The snapshot at ``path``, judged at ``now`` (seconds since the epoch)."""
     try:
         numbers = json.loads(path.read_bytes())
         updated_at = float(numbers["updated_at"])
     except FileNotFoundError:
-        return Live(MISSING)
+        return Pulse(MISSING)
     except (OSError, ValueError, KeyError, TypeError):
-        return Live(SILENT)
+        return Pulse(SILENT)
     if numbers.get("state") == STOPPED:
-        return Live(STOPPED, updated_at, numbers)
+        return Pulse(STOPPED, updated_at, numbers)
     # A clock set back must not turn a dead pipeline into a live one.
     silent = abs(now - updated_at) > SILENT_AFTER_S
-    return Live(SILENT if silent else RUNNING, updated_at, numbers)
+    return Pulse(SILENT if silent else RUNNING, updated_at, numbers)

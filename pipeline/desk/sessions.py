@@ -1,0 +1,193 @@
+"""Signing in, and what comes of it: sessions that end.
+
+A session ends when its user signs out, is disabled or changes the password, after
+`sign_in.idle_min` without input, and after `sign_in.longest_h` in any case. After
+`sign_in.tries` wrong passwords in `sign_in.locked_min` a name is locked, whether or
+not it is a user's, so that the answer tells nothing. Of a session's token only a hash
+is kept. Nothing here knows of cookies or HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from pipeline.desk.audit import Actor, Entry, Trail
+from pipeline.desk.database import Database
+from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
+from pipeline.desk.texts import tidy
+from pipeline.desk.users import HASHER, User, user_from_row
+from pipeline.errors import PeacewatchError
+from pipeline.workspace import SignIn
+
+#: Checked when there is no such user, so that an answer takes as long.
+_NOBODY = HASHER.hash(secrets.token_hex(16))
+
+
+class SignInRefused(PeacewatchError):
+    """Wrong name or password, or a locked name: the message may be shown to whoever tried."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session that is good now. ``purpose`` is why its user looks at people, once said."""
+
+    session_id: str
+    user: User
+    started_at: int  # microseconds since the epoch, as is the next
+    seen_at: int
+    purpose: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.user.name, self.session_id, self.purpose)
+
+
+class Sessions:
+    """The sessions of one workspace, safe to use from several threads and processes."""
+
+    def __init__(
+        self, database: Database, trail: Trail, settings: SignIn, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._trail = trail
+        self._settings = settings
+        self._clock = clock
+
+    def sign_in(self, name: str, password: str) -> str:
+        """Check a password, which takes some 50 ms, and start a session; returns its token.
+
+        Raises `SignInRefused`.
+        """
+        name = tidy(name, 64).lower()
+        try_id = self._try(name)
+        query = sa.select(USERS.c.password_hash).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
+        with self._database.read() as connection:
+            stored = connection.scalar(query)
+        if not _matches(stored or _NOBODY, password) or stored is None:
+            raise SignInRefused("Name or password is wrong.")
+        with self._database.write() as connection:
+            # Found right, it was no wrong try; it was counted before, so that many at once are no way around the lock.
+            connection.execute(sa.update(SIGN_INS).where(SIGN_INS.c.try_id == try_id).values(failed=False))
+        return self.start(name)
+
+    def start(self, name: str) -> str:
+        """Start a session for somebody whose identity was checked; returns its token.
+
+        Raises `SignInRefused` if there is no such user, or not any more.
+        """
+        token, session_id, now = secrets.token_urlsafe(32), secrets.token_hex(6), self._now()
+        session = {
+            "session_id": session_id,
+            "token_hash": _hash(token),
+            "user_name": name,
+            "started_at": now,
+            "seen_at": now,
+        }
+        with self._database.write() as connection:
+            good = sa.select(USERS.c.name).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
+            if connection.execute(good).first() is None:
+                raise SignInRefused("You have no account here, or not any more: ask your administrator.")
+            connection.execute(sa.insert(SESSIONS).values(**session))
+            self._trail.write(connection, Entry(Actor(name, session_id), "signed in"), now)
+        return token
+
+    def of_token(self, token: str) -> Session | None:
+        """The session of a cookie's token, if it is good."""
+        return self._one(SESSIONS.c.token_hash == _hash(token))
+
+    def get(self, session_id: str) -> Session | None:
+        """A session by its id, if it is good."""
+        return self._one(SESSIONS.c.session_id == session_id)
+
+    def good(self, session_ids: Collection[str]) -> set[str]:
+        """Which of these sessions are good."""
+        query = self._query().where(SESSIONS.c.session_id.in_(list(session_ids)))
+        with self._database.read() as connection:
+            return {row.session_id for row in connection.execute(query)}
+
+    def touch(self, session_id: str) -> None:
+        """Somebody is at work: the idle time begins anew. Nothing happens to a session that is over."""
+        self._set(session_id, seen_at=self._now())
+
+    def set_purpose(self, session_id: str, purpose: str) -> None:
+        """Why this session's user looks at people."""
+        self._set(session_id, purpose=tidy(purpose, 200))
+
+    def end(self, session_id: str) -> None:
+        """Sign out; once more changes nothing."""
+        with self._database.write() as connection:
+            open_one = (SESSIONS.c.session_id == session_id, SESSIONS.c.ended_at.is_(None))
+            name = connection.scalar(sa.select(SESSIONS.c.user_name).where(*open_one))
+            if name is not None:
+                connection.execute(sa.update(SESSIONS).where(*open_one).values(ended_at=self._now()))
+                self._trail.write(connection, Entry(Actor(name, session_id), "signed out"), self._now())
+
+    def _try(self, name: str) -> str:
+        """Count a try as wrong until it is found right; `SignInRefused` if the name is locked."""
+        try_id, now = secrets.token_hex(8), self._now()
+        since = now - round(self._settings.locked_min * 60e6)
+        wrong = (SIGN_INS.c.name == name, SIGN_INS.c.failed, SIGN_INS.c.at > since)
+        with self._database.write() as connection:
+            tries, oldest = connection.execute(
+                sa.select(sa.func.count(), sa.func.min(SIGN_INS.c.at)).where(*wrong)
+            ).one()
+            locked = tries >= self._settings.tries
+            if not locked:
+                connection.execute(sa.insert(SIGN_INS).values(try_id=try_id, name=name, at=now, failed=True))
+                connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.at <= since))
+            self._trail.write(connection, Entry(Actor(name), "refused, locked" if locked else "tries to sign in"), now)
+        if locked:
+            minutes = max(1, round((oldest - since) / 60e6))
+            raise SignInRefused(
+                f"Too many wrong passwords for this name: try again in {minutes} min, or ask your administrator."
+            )
+        return try_id
+
+    def _one(self, condition: sa.ColumnElement[bool]) -> Session | None:
+        with self._database.read() as connection:
+            row = connection.execute(self._query().where(condition)).first()
+        if row is None:
+            return None
+        return Session(row.session_id, user_from_row(row), row.started_at, row.seen_at, row.purpose)
+
+    def _query(self) -> sa.Select[Any]:
+        """The sessions that are good now, with their users."""
+        now = self._now()
+        users = (USERS.c.name, USERS.c.display_name, USERS.c.role, USERS.c.disabled_at)
+        return (
+            sa.select(SESSIONS.c.session_id, SESSIONS.c.started_at, SESSIONS.c.seen_at, SESSIONS.c.purpose, *users)
+            .join(USERS, USERS.c.name == SESSIONS.c.user_name)
+            .where(
+                SESSIONS.c.ended_at.is_(None),
+                USERS.c.disabled_at.is_(None),
+                SESSIONS.c.seen_at > now - round(self._settings.idle_min * 60e6),
+                SESSIONS.c.started_at > now - round(self._settings.longest_h * 3600e6),
+            )
+        )
+
+    def _set(self, session_id: str, **values: Any) -> None:
+        open_one = (SESSIONS.c.session_id == session_id, SESSIONS.c.ended_at.is_(None))
+        with self._database.write() as connection:
+            connection.execute(sa.update(SESSIONS).where(*open_one).values(**values))
+
+    def _now(self) -> int:
+        return round(self._clock() * 1e6)
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return HASHER.verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,17 @@
+"""The desk's times: microseconds since the epoch in SQL, datetimes in UTC for readers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_time(microseconds: int | None) -> datetime | None:
+    """What is stored, as readers get it."""
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_microseconds(time: datetime) -> int:
+    """The same the other way round."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
