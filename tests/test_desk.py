@@ -120,6 +120,16 @@ def test_an_alert_is_shown_with_everything(desk: Desk) -> None:
         "recovered_at": None,
         "late": False,
         "revision": 1,
+        "case_version": 0,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "assigned_to": None,
+        "resolved_at": None,
+        "resolved_by": None,
+        "reason": None,
+        "escalated_at": None,
+        "silenced_until": None,
+        "comments": 0,
     }
     assert alert["time"].tzinfo is not None
     assert desk.screened() == {SOURCE: 10}

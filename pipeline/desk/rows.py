@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,10 +13,11 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from pipeline.desk.alerts import Alert, Finding, Recovery
+from pipeline.desk.times import to_time
 from pipeline.schema import ALERTS, FINDINGS
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("time", "first_time", "accepted_at", "latest_accepted_at", "raised_at", "recovered_at")
+_CASE_TIMES = ("acknowledged_at", "resolved_at", "escalated_at", "silenced_until")
 
 # Where each field of an alert is stored; positions, not names, as thousands go through at once.
 _OF_FINDING = {name: "latest_accepted_at" if name == "accepted_at" else name for name in FINDINGS.names}
@@ -60,11 +60,10 @@ def alert_from_row(row: Sequence[Any]) -> Alert:
 
 
 def as_shown(row: sa.RowMapping) -> dict[str, Any]:
-    """A row as readers get it: times as datetimes in UTC, lists decoded."""
+    """A row of an alert and its case as readers get it: times as datetimes in UTC, lists decoded."""
     shown = {name: value for name, value in row.items() if name != "remembered"}
-    for name in _TIMES:
-        if shown[name] is not None:
-            shown[name] = _EPOCH + timedelta(microseconds=shown[name])
+    for name in (*_TIMES, *_CASE_TIMES):
+        shown[name] = to_time(shown[name])
     shown["words"] = orjson.loads(shown["words"])
     shown["others"] = orjson.loads(shown["others"])
     return shown

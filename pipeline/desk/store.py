@@ -32,7 +32,7 @@ from pipeline.desk.rows import (
     recoveries_from_table,
     row_from_alert,
 )
-from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, UNRESOLVED, VERSION
+from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
 from pipeline.desk.watched import Keys, relevant, rewatched, since
 from pipeline.errors import StorageError
 from pipeline.rules import SCORE
@@ -125,17 +125,17 @@ class Desk:
 
     def alerts(self, state: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
         """Alerts, newest raised first; of one ``state`` if given."""
-        query = sa.select(ALERTS).order_by(ALERTS.c.raised_at.desc(), ALERTS.c.alert_id).limit(limit)
+        query = SHOWN.order_by(ALERTS.c.raised_at.desc(), ALERTS.c.alert_id).limit(limit)
         return self._shown(query if state is None else query.where(ALERTS.c.state == state))
 
     def changes(self, after: int, limit: int = 1000) -> list[dict[str, Any]]:
         """Alerts that changed since revision ``after``, in the order of their last change."""
-        return self._shown(_changed(after, limit))
+        return self._shown(_changed(SHOWN, after, limit))
 
     def history(self, after: int, limit: int = 10_000) -> pa.Table:
         """What `changes` gives, as rows for the archive (schema ALERTS, without names)."""
         with self._database.read() as connection:
-            return as_history(connection.execute(_changed(after, limit)).mappings())
+            return as_history(connection.execute(_changed(sa.select(ALERTS), after, limit)).mappings())
 
     def counts(self) -> dict[str, int]:
         """How many alerts there are in each state; a state without any is 0."""
@@ -178,8 +178,8 @@ def _create(connection: sa.Connection, name: str) -> None:
         )
 
 
-def _changed(after: int, limit: int) -> sa.Select[Any]:
-    return sa.select(ALERTS).where(ALERTS.c.revision > after).order_by(ALERTS.c.revision).limit(limit)
+def _changed(query: sa.Select[Any], after: int, limit: int) -> sa.Select[Any]:
+    return query.where(ALERTS.c.revision > after).order_by(ALERTS.c.revision).limit(limit)
 
 
 def _unresolved(connection: sa.Connection, subjects: Collection[Subject]) -> dict[Subject, Alert]:

@@ -80,6 +80,14 @@ CASES = sa.Table(
     sa.Column("comments", sa.BigInteger, nullable=False),
 )
 
+#: What readers get of an alert: its own columns and those of its case, which it may not have yet.
+SHOWN = sa.select(
+    ALERTS,
+    sa.func.coalesce(CASES.c.version, 0).label("case_version"),
+    *(column for column in CASES.c if column.name not in ("alert_id", "version", "comments")),
+    sa.func.coalesce(CASES.c.comments, 0).label("comments"),
+).select_from(ALERTS.outerjoin(CASES, CASES.c.alert_id == ALERTS.c.alert_id))
+
 #: Quiet for a while: of one alert's citizen, or of all who were alerted around its place.
 SILENCES = sa.Table(
     "silences",
