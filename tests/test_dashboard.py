@@ -23,18 +23,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from site_helpers import COOKIE, employ, page_token, sign_in
 
 from dashboards.alert_map import layer_of
-from dashboards.shell import status_message
 from dashboards.app import dashboard_file, serve
 from dashboards.board import Board, Row, row_of
 from dashboards.hub import Hub, Status
 from dashboards.layers import Slots
-from dashboards.pulse import MISSING, RUNNING, SILENT, STOPPED, Pulse, read_pulse
 from dashboards.place import Box, grid, nice_step, to_plane
+from dashboards.pulse import MISSING, RUNNING, SILENT, STOPPED, Pulse, read_pulse
+from dashboards.shell import status_message
 from dashboards.theme import DARK, LIGHT, Theme
 from pipeline.desk import Desk
-from pipeline.errors import Conflict, StorageError, UsageError
+from pipeline.desk.office import Office
+from pipeline.errors import Conflict, StorageError
 from pipeline.schema import FINDINGS, RECOVERIES
 from pipeline.workspace import Area, Workspace
 
@@ -307,18 +309,14 @@ def test_a_hub_says_that_the_desk_cannot_be_read_and_recovers(workspace: Workspa
 # --- the server -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "peacewatch.example"])
-def test_without_sign_in_only_this_machine_is_served(workspace: Workspace, host: str) -> None:
-    with pytest.raises(UsageError, match="no sign-in"):
-        serve(workspace, host, 0)
-
-
 @dataclass
 class Served:
-    """A dashboard in a process of its own, and who works at its desk."""
+    """A dashboard in a process of its own, who works at its desk, and the token of officer Ana's session."""
 
     workspace: Workspace
     shift: Shift
+    office: Office
+    ana: str
     process: subprocess.Popen[str]
     url: str
 
@@ -342,11 +340,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     workspace = Workspace.create(tmp_path_factory.mktemp("dashboard") / "force", "Police <b>of</b> Test")
     shift = Shift(workspace)
     shift.find(found(1))
+    office = Office(workspace)
+    ana = employ(office, "ana", display_name="Ana <b>Martin</b>")
     process, url = start(workspace)
-    yield Served(workspace, shift, process, url)
+    yield Served(workspace, shift, office, ana, process, url)
     process.terminate()
     assert process.wait(20) == 0
     assert not dashboard_file(workspace).exists()
+    office.close()
     shift.desk.close()
 
 
@@ -355,7 +356,8 @@ def handshake(served: Served, origin: str) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
     connection.request("GET", "/ws", headers={
         "Upgrade": "websocket", "Connection": "Upgrade", "Origin": origin, "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "bokeh, token",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Cookie": f"{COOKIE}={served.ana}",
+        "Sec-WebSocket-Protocol": f"bokeh, {page_token(served.port, served.ana)}",
     })  # fmt: skip
     status = connection.getresponse().status
     connection.close()
@@ -370,7 +372,7 @@ def test_it_says_where_it_is(served: Served) -> None:
 def test_pages_of_others_get_no_websocket(served: Served) -> None:
     assert handshake(served, "https://evil.example") == 403
     assert handshake(served, f"http://127.0.0.1:{served.port + 1}") == 403
-    assert handshake(served, served.url) != 403
+    assert handshake(served, served.url) == 101
 
 
 def test_a_taken_port_is_a_conflict(served: Served, workspace: Workspace) -> None:
@@ -415,7 +417,9 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
     """The dashboard, open and up to date; it may have asked nobody but its own server."""
-    page = browser.new_page(viewport={"width": 1366, "height": 768}, color_scheme="light")
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, color_scheme="light")
+    sign_in(context, served.ana)
+    page = context.new_page()
     asked: list[str] = []
     problems: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -426,7 +430,7 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
     expect(page.locator("[data-counter=open]")).not_to_have_text("–")
     page.evaluate("window.notReloaded = true")
     yield page
-    page.close()
+    context.close()
     hosts = {urlsplit(url.removeprefix("blob:")).netloc for url in asked if not url.startswith("data:")}
     assert hosts == {urlsplit(served.url).netloc}
     assert problems == []
@@ -565,8 +569,11 @@ def test_nothing_is_wider_than_a_phone(page: Any, served: Served) -> None:
 
 def test_a_page_comes_back_when_the_dashboard_does(browser: Any, workspace: Workspace) -> None:
     shift = Shift(workspace)
+    office = Office(workspace)
     process, url = start(workspace)
-    page = browser.new_page()
+    context = browser.new_context()
+    sign_in(context, employ(office, "ana"))
+    page = context.new_page()
     page.goto(url)
     expect(page.locator(".empty").first).to_be_visible()
     process.send_signal(signal.SIGKILL)
@@ -576,7 +583,8 @@ def test_a_page_comes_back_when_the_dashboard_does(browser: Any, workspace: Work
     process, again = start(workspace, int(urlsplit(url).port or 0))
     assert again == url
     expect(alert(page, "While Away")).to_be_visible(timeout=20_000)
-    page.close()
+    context.close()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
+    office.close()
     shift.desk.close()
