@@ -25,12 +25,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from site_helpers import COOKIE, employ, page_token, sign_in
 
-from dashboards.alert_map import layer_of
 from dashboards.app import dashboard_file, serve
 from dashboards.board import Board, Row, row_of
 from dashboards.hub import Hub, Status
-from dashboards.layers import Slots
-from dashboards.place import Box, grid, nice_step, to_plane
+from dashboards.map.alert_map import layer_of
+from dashboards.map.place import Box, grid, nice_step, to_plane
+from dashboards.map.slots import Slots
 from dashboards.pulse import MISSING, RUNNING, SILENT, STOPPED, Pulse, read_pulse
 from dashboards.shell import status_message
 from dashboards.theme import DARK, LIGHT, Theme

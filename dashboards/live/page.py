@@ -14,10 +14,10 @@ import panel as pn
 import param
 from panel.custom import Child, JSComponent
 
-from dashboards.alert_map import AlertMap
 from dashboards.board import CAPACITY
 from dashboards.files import assets_route, script, styles
 from dashboards.hub import Status
+from dashboards.map.alert_map import AlertMap
 from dashboards.theme import DARK, LIGHT
 from dashboards.visit import Visit
 

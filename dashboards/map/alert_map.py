@@ -28,8 +28,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from dashboards.board import Board, Row
-from dashboards.layers import Mark, Slots
-from dashboards.place import Box, grid, nice_step, stretch, to_plane
+from dashboards.map.place import Box, grid, nice_step, stretch, to_plane
+from dashboards.map.slots import Mark, Slots
 from dashboards.theme import LIGHT, Theme
 from pipeline.workspace import Area
 
