@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import listing, running, storage, taking_in, workspace
+from pipeline.commands import cube, listing, requeue, running, storage, taking_in, workspace
 from pipeline.commands.common import Session
 from pipeline.errors import PeacewatchError
 
@@ -61,9 +61,11 @@ for command in [
     running.run,
     listing.alerts,
     listing.rejects,
+    requeue.requeue,
     workspace.status,
     storage.verify,
     storage.compact,
+    cube.cube,
     running.dashboard,
     running.lab,
     running.demo,

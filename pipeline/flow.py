@@ -23,12 +23,15 @@ from pipeline.archive import Archivist
 from pipeline.desk import Desk
 from pipeline.dialects import workspace_dialect
 from pipeline.errors import PeacewatchError, StorageError
+from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, open_log
 from pipeline.progress import Progress, Summary, write_snapshot
+from pipeline.refresh import kept_up_to_date, on_cluster
 from pipeline.rules import rule_from_settings
 from pipeline.tasks import Job
 from pipeline.work import Done, SlicesOnCluster
+from pipeline.workers import WorkerWatch
 from pipeline.workspace import Workspace
 
 _SLICE_BYTES = 6_000_000
@@ -36,6 +39,8 @@ _SLICE_BYTES = 6_000_000
 _IN_FLIGHT = 6
 _SNAPSHOT_S = 0.5
 _STALLED_S = 300.0
+#: A run that is told to stop does not wait for longer; the next one catches up.
+_LAST_REFRESH_S = 5.0
 
 _T = TypeVar("_T")
 OnProgress = Callable[[int, int], None]
@@ -46,6 +51,7 @@ class Flow:
 
     def __init__(self, workspace: Workspace, log: Log, desk: Desk, lake: Lake, on_cluster: SlicesOnCluster) -> None:
         self.progress = Progress()
+        self.archived = asyncio.Event()  # set whenever the archive has more
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._log, self._desk, self._lake, self._cluster = log, desk, lake, on_cluster
         self._settings = workspace.settings
@@ -89,6 +95,7 @@ class Flow:
         if done:
             counts = await self._archivist.archive(done)
             self.progress.on_archived(sum(item.slice.reports for item in done), counts)
+            self.archived.set()
         self._moved = time.monotonic()
 
     def _guard(self, step: Callable[[Any], Awaitable[_T]]) -> Callable[[Any], Awaitable[_T]]:
@@ -185,18 +192,23 @@ async def _run(
                 workspace, log, desk, lake, SlicesOnCluster(client, log, job, partial(workspace_dialect, workspace))
             )
             flow.progress.workers = len(await client.nthreads())
+            watch = WorkerWatch(client)
 
             def snapshot(state: str) -> None:
                 total = flow.total()
+                flow.progress.dask = watch.rows()
                 lag, archive_lag = total - flow.progress.screened, flow.to_archive() - flow.progress.archived
                 write_snapshot(workspace.live_path, flow.progress.snapshot(state, lag, archive_lag))
                 if on_progress is not None:
                     on_progress(flow.progress.screened, total)
 
+            refresh = await on_cluster(client, Cube.of(workspace))
             try:
-                await flow.watch(stop, until_drained, snapshot)
+                async with kept_up_to_date(refresh, flow.archived, None if until_drained else _LAST_REFRESH_S):
+                    await flow.watch(stop, until_drained, snapshot)
             finally:
                 snapshot("stopped")
+                await watch.close()
             return flow.progress.summary()
     finally:
         desk.close()

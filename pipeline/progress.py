@@ -17,6 +17,8 @@ from pipeline.durable import replace
 
 _RATE_OVER_S = 10.0
 _LATENCY_OVER_S = 60.0
+#: Two buckets an octave, from 2 ms to half a minute: enough to see a second hump.
+HISTOGRAM_EDGES_MS = [round(2 ** (step / 2), 1) for step in range(2, 31)]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Progress:
     screened: int = 0  # lines through the desk
     archived: int = 0  # lines in the lake
     workers: int = 0
+    dask: list[dict[str, Any]] = field(default_factory=list)  # see `pipeline.workers`
     _latencies: deque[tuple[float, list[float]]] = field(default_factory=deque)  # when, seconds
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -65,11 +68,11 @@ class Progress:
         self.rejected += counts["rejects"]
         self.duplicates += counts["duplicates"]
 
-    def latency_ms(self) -> dict[str, float | None]:
+    def latencies_s(self) -> list[float]:
         """Accepted → stored on the desk, of the findings of the last 60 s."""
         while self._latencies and time.time() - self._latencies[0][0] > _LATENCY_OVER_S:
             self._latencies.popleft()
-        return percentiles_ms([latency for _, found in self._latencies for latency in found])
+        return [latency for _, found in self._latencies for latency in found]
 
     def rates(self, now: float) -> tuple[float, float]:
         """Reports and megabytes a second, over the last 10 s."""
@@ -93,6 +96,7 @@ class Progress:
         """The live snapshot; lags in reports."""
         now = time.time()
         reports, megabytes = self.rates(now)
+        latencies = self.latencies_s()
         return {
             "pid": os.getpid(),
             "state": state,
@@ -107,8 +111,10 @@ class Progress:
             "megabytes_per_s": round(megabytes, 2),
             "lag_reports": lag,
             "archive_lag_reports": archive_lag,
-            "latency_ms": self.latency_ms(),
+            "latency_ms": percentiles_ms(latencies),
+            "latency_histogram_ms": histogram_ms(latencies),
             "workers": self.workers,
+            "dask": self.dask,
         }
 
 
@@ -118,6 +124,13 @@ def percentiles_ms(seconds: Collection[float]) -> dict[str, float | None]:
         return {"p50": None, "p99": None}
     low, high = np.percentile(np.array(seconds), [50, 99]) * 1000
     return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
+
+
+def histogram_ms(seconds: Collection[float]) -> dict[str, list[float]]:
+    """How many lie in each bucket: the first is below the first edge, the last from the last edge on."""
+    buckets = np.searchsorted(HISTOGRAM_EDGES_MS, np.array(list(seconds), float) * 1000, side="right")
+    counts = np.bincount(buckets, minlength=len(HISTOGRAM_EDGES_MS) + 1)
+    return {"edges": HISTOGRAM_EDGES_MS, "counts": counts.tolist()}
 
 
 def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
