@@ -1,13 +1,12 @@
 """Serves the dashboard of one workspace.
 
 Promises: every page wants somebody who is signed in and may see it; it listens on
-loopback, or with TLS; it accepts websockets only from pages that it served itself;
+loopback, or elsewhere if TLS is used; it accepts websockets only from pages that it served itself;
 ``dashboard.json`` in the workspace says where it is for as long as it runs.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import secrets
@@ -26,14 +25,20 @@ from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
 from dashboards.files import ASSETS, assets_route
+from dashboards.headers import SecurityHeaders
+from dashboards.listening import Listening, listening
 from dashboards.pages import PAGES, Page
 from dashboards.shell import page_template
-from dashboards.sign_in.handlers import sign_in_handler
+from dashboards.sign_in.handlers import sign_in_handler, sign_out_handler
 from dashboards.sign_in.provider import SignedIn
 from dashboards.site import Site
-from dashboards.visit import Visit
-from pipeline.errors import Conflict, UsageError
+from dashboards.visit import Forbidden, Visit
+from pipeline.desk.roles import may
+from pipeline.errors import Conflict
 from pipeline.workspace import Workspace
+
+# Forms are small; more is nobody's who means well.
+_LARGEST_BODY = 1 << 20
 
 
 def dashboard_file(workspace: Workspace) -> Path:
@@ -51,18 +56,18 @@ def serve(
     """Serve until SIGTERM, SIGINT or ``stop``; port 0 takes any free one.
 
     ``ready`` is called with the URL once pages can be asked for. Signals are
-    heeded in the main thread only. Raises `UsageError` for a host that is not
-    loopback, and `Conflict` if the port is taken.
+    heeded in the main thread only. Raises `UsageError` for a host beyond loopback
+    without TLS, and `Conflict` if the port is taken.
     """
-    _require_loopback(host)
+    where = listening(workspace.settings.dashboard, workspace.root, host)
     loop = IOLoop(make_current=True)
     loop.asyncio_loop.set_exception_handler(_unless_page_closed)  # type: ignore[attr-defined]
     site = Site(workspace)
     site.start()
     try:
-        server = _server(site, host, port, loop)
+        server = _server(site, where, port, loop)
         try:
-            url = f"http://{_in_url(host)}:{server.port}"
+            url = where.url(server.port)
             with _announced(dashboard_file(workspace), url):
                 server.start()
                 _stop_on_demand(loop, stop)
@@ -76,35 +81,24 @@ def serve(
         loop.close()
 
 
-def _require_loopback(host: str) -> None:
-    try:
-        safe = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        safe = False
-    if not safe:
-        raise UsageError(
-            f"the dashboard has no sign-in and shows names, so it listens on this machine only, not on {host!r}: "
-            "use --host 127.0.0.1, and reach it from elsewhere through an SSH tunnel",
-            host=host,
-        )
-
-
 def _unless_page_closed(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
     # A push to a page that is just being closed fails, as it must: nobody needs to read of it.
     if not isinstance(context.get("exception"), WebSocketClosedError):
         loop.default_exception_handler(context)
 
 
-def _server(site: Site, host: str, port: int, loop: IOLoop) -> pn.io.server.Server:
+def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.server.Server:
+    force = site.settings.force.name
     try:
         server = get_server(
             {page.route: _opener(site, page) for page in PAGES},
-            address=host,
+            address=where.host,
             port=port,
             loop=loop,
-            title=f"Peacewatch · {site.settings.force.name}",
+            title=f"Peacewatch · {force}",
             static_dirs={assets_route(): str(ASSETS)},
-            auth_provider=SignedIn(site.office, sign_in_handler(site)),
+            auth_provider=SignedIn(site.office, force, sign_in_handler(site), sign_out_handler(site)),
+            http_server_kwargs={"ssl_options": where.tls, "max_body_size": _LARGEST_BODY},
             # A page's source must not hold the cookie that scripts cannot read.
             include_cookies=[],
             include_headers=[],
@@ -117,17 +111,18 @@ def _server(site: Site, host: str, port: int, loop: IOLoop) -> pn.io.server.Serv
         )
     except OSError as error:
         raise Conflict(
-            f"the dashboard cannot listen on {host}:{port} ({error.strerror}): stop what uses that port, "
+            f"the dashboard cannot listen on {where.host}:{port} ({error.strerror}): stop what uses that port, "
             "or choose another with --port",
             port=port,
         ) from error
     settings = server._tornado.settings
     settings["xsrf_cookie_name"] = "__Host-peacewatch-xsrf"
     settings["xsrf_cookie_kwargs"] = {"secure": True, "httponly": True, "samesite": "Lax", "path": "/"}
+    server._tornado.transforms.append(SecurityHeaders)
     # Only known now if the port was 0; the default would allow "localhost" whatever the host.
     origins = server._tornado.websocket_origins
     origins.clear()
-    origins.update({f"{_in_url(host)}:{server.port}", f"localhost:{server.port}"})
+    origins.update(where.origins(server.port))
     return server
 
 
@@ -139,6 +134,8 @@ def _opener(site: Site, page: Page) -> Callable[[], pn.template.Template]:
         assert doc is not None
         request = doc.session_context.request
         arguments = {name: values[0].decode("utf-8", "replace") for name, values in request.arguments.items() if values}
+        if not may(request.peacewatch_session.user.role, page.right):
+            raise Forbidden(f"a role of {request.peacewatch_session.user.role} may not {page.right}")
         visit = Visit(site, request.peacewatch_session, doc, page.route, arguments)
 
         def gone(_context: SessionContext) -> None:
@@ -148,10 +145,6 @@ def _opener(site: Site, page: Page) -> Callable[[], pn.template.Template]:
         return page_template(visit, page)
 
     return opened
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 The session's token is in the cookie `COOKIE`, which scripts cannot read and which is
 sent over TLS or to this machine only. A request of somebody signed in gets the
-session as ``request.peacewatch_session``, for the page that is built from it.
+session as ``request.peacewatch_session``, for the page that is built from it. What is
+not known to be a page is not for anybody.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bokeh.server.auth_provider import AuthProvider
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import Finish, HTTPError, RequestHandler
 
 from dashboards.pages import page_at
+from dashboards.sign_in.look import refused_page
 from pipeline.desk.office import Office
 from pipeline.desk.roles import may
 from pipeline.desk.sessions import Session
@@ -21,11 +23,15 @@ COOKIE = "__Host-peacewatch"
 
 
 class SignedIn(AuthProvider):
-    """Lets in whoever has a session, to the pages of their role."""
+    """Lets in whoever has a session, to the pages of their role. ``force`` is the name that pages show."""
 
-    def __init__(self, office: Office, sign_in: type[RequestHandler]) -> None:
+    def __init__(
+        self, office: Office, force: str, sign_in: type[RequestHandler], sign_out: type[RequestHandler]
+    ) -> None:
         self._office = office
+        self._force = force
         self._sign_in = sign_in
+        self._sign_out = sign_out
         super().__init__()
 
     @property
@@ -49,20 +55,27 @@ class SignedIn(AuthProvider):
         return self._sign_in
 
     @property
-    def logout_url(self) -> None:
-        return None
+    def logout_url(self) -> str:
+        return "/sign-out"
 
     @property
-    def logout_handler(self) -> None:
-        return None
+    def logout_handler(self) -> type[RequestHandler]:
+        return self._sign_out
 
     def _user_of(self, handler: RequestHandler) -> str | None:
         session = session_of(self._office, handler)
         if session is None:
             return None
-        page = page_at(handler.request.path)
-        if page is not None and not may(session.user.role, page.right):
-            raise HTTPError(403, f"a role of {session.user.role} may not {page.right}")
+        path = handler.request.path
+        page = page_at(path)
+        if page is None:
+            raise HTTPError(404)
+        if not may(session.user.role, page.right):
+            told = f"{page.title} is not for the role of {session.user.role}: it may not {page.right}."
+            if page.route != path:
+                raise HTTPError(403, told)
+            handler.set_status(403)
+            raise Finish(refused_page(handler, self._force, session.user, told))
         handler.request.peacewatch_session = session  # type: ignore[attr-defined]
         return session.user.name
 

@@ -104,6 +104,8 @@ class Trail:
     def problems(self, connection: sa.Connection) -> Iterator[str]:
         """Each break of the chain, in words."""
         expected, mac = 1, _START
+        for number in connection.scalars(sa.select(AUDIT.c.number).where(AUDIT.c.number < 1)):
+            yield f"row {number} was inserted"
         while rows := connection.execute(_page(expected)).mappings().all():
             for row in rows:
                 if row["number"] != expected:
@@ -114,8 +116,10 @@ class Trail:
                     yield f"the note of row {row['number']} was changed"
                 expected, mac = row["number"] + 1, row["mac"]
         last = connection.scalar(sa.select(META.c.value).where(META.c.name == _HEAD)) or 0
-        if last != expected - 1:
+        if last > expected - 1:
             yield f"rows {expected} to {last} are missing"
+        elif last < expected - 1:
+            yield f"rows {last + 1} to {expected - 1} are more than were written"
 
     def _mac(self, row: Mapping[str, Any], before: bytes) -> bytes:
         digest = row["note_digest"]

@@ -1,6 +1,6 @@
 """Signing in, and what comes of it: sessions that end.
 
-A session ends when its user signs out, is disabled or changes the password, after
+A session ends when its user signs out, is disabled, or gets another password or role, after
 `sign_in.idle_min` without input, and after `sign_in.longest_h` in any case. After
 `sign_in.tries` wrong passwords in `sign_in.locked_min` a name is locked, whether or
 not it is a user's, so that the answer tells nothing. Of a session's token only a hash
@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.database import Database
 from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
-from pipeline.desk.users import HASHER, User, user_from_row
+from pipeline.desk.users import User, hash_password, is_password, user_from_row
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import SignIn
 
 #: Checked when there is no such user, so that an answer takes as long.
-_NOBODY = HASHER.hash(secrets.token_hex(16))
+_NOBODY = hash_password(secrets.token_hex(16))
 
 
 class SignInRefused(PeacewatchError):
@@ -71,7 +70,8 @@ class Sessions:
         query = sa.select(USERS.c.password_hash).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
         with self._database.read() as connection:
             stored = connection.scalar(query)
-        if not _matches(stored or _NOBODY, password) or stored is None:
+        if not is_password(stored or _NOBODY, password) or stored is None:
+            self._refused(name, "sign-in failed")
             raise SignInRefused("Name or password is wrong.")
         with self._database.write() as connection:
             # Found right, it was no wrong try; it was counted before, so that many at once are no way around the lock.
@@ -115,11 +115,15 @@ class Sessions:
 
     def touch(self, session_id: str) -> None:
         """Somebody is at work: the idle time begins anew. Nothing happens to a session that is over."""
-        self._set(session_id, seen_at=self._now())
+        good = sa.and_(SESSIONS.c.session_id == session_id, *self._still())
+        with self._database.write() as connection:
+            connection.execute(sa.update(SESSIONS).where(good).values(seen_at=self._now()))
 
     def set_purpose(self, session_id: str, purpose: str) -> None:
         """Why this session's user looks at people."""
-        self._set(session_id, purpose=tidy(purpose, 200))
+        good = sa.and_(SESSIONS.c.session_id == session_id, *self._still())
+        with self._database.write() as connection:
+            connection.execute(sa.update(SESSIONS).where(good).values(purpose=tidy(purpose, 200)))
 
     def end(self, session_id: str) -> None:
         """Sign out; once more changes nothing."""
@@ -143,13 +147,19 @@ class Sessions:
             if not locked:
                 connection.execute(sa.insert(SIGN_INS).values(try_id=try_id, name=name, at=now, failed=True))
                 connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.at <= since))
-            self._trail.write(connection, Entry(Actor(name), "refused, locked" if locked else "tries to sign in"), now)
         if locked:
+            self._refused(name, "sign-in refused, locked")
             minutes = max(1, round((oldest - since) / 60e6))
             raise SignInRefused(
                 f"Too many wrong passwords for this name: try again in {minutes} min, or ask your administrator."
             )
         return try_id
+
+    def _refused(self, name: str, action: str) -> None:
+        """Write down a try that failed; not what was typed if it is no user's name: it may be a password."""
+        with self._database.write() as connection:
+            known = connection.scalar(sa.select(USERS.c.name).where(USERS.c.name == name))
+            self._trail.write(connection, Entry(Actor(known or "unknown"), action), self._now())
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Session | None:
         with self._database.read() as connection:
@@ -160,33 +170,24 @@ class Sessions:
 
     def _query(self) -> sa.Select[Any]:
         """The sessions that are good now, with their users."""
-        now = self._now()
         users = (USERS.c.name, USERS.c.display_name, USERS.c.role, USERS.c.disabled_at)
         return (
             sa.select(SESSIONS.c.session_id, SESSIONS.c.started_at, SESSIONS.c.seen_at, SESSIONS.c.purpose, *users)
             .join(USERS, USERS.c.name == SESSIONS.c.user_name)
-            .where(
-                SESSIONS.c.ended_at.is_(None),
-                USERS.c.disabled_at.is_(None),
-                SESSIONS.c.seen_at > now - round(self._settings.idle_min * 60e6),
-                SESSIONS.c.started_at > now - round(self._settings.longest_h * 3600e6),
-            )
+            .where(USERS.c.disabled_at.is_(None), *self._still())
         )
 
-    def _set(self, session_id: str, **values: Any) -> None:
-        open_one = (SESSIONS.c.session_id == session_id, SESSIONS.c.ended_at.is_(None))
-        with self._database.write() as connection:
-            connection.execute(sa.update(SESSIONS).where(*open_one).values(**values))
+    def _still(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """That a session is not over, whoever's it is."""
+        now = self._now()
+        return (
+            SESSIONS.c.ended_at.is_(None),
+            SESSIONS.c.seen_at > now - round(self._settings.idle_min * 60e6),
+            SESSIONS.c.started_at > now - round(self._settings.longest_h * 3600e6),
+        )
 
     def _now(self) -> int:
         return round(self._clock() * 1e6)
-
-
-def _matches(hashed: str, password: str) -> bool:
-    try:
-        return HASHER.verify(hashed, password)
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 def _hash(token: str) -> bytes:

@@ -9,13 +9,16 @@ transaction. Nothing here knows of cookies or HTTP.
 from __future__ import annotations
 
 import re
+import threading
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.database import Database
@@ -29,8 +32,12 @@ SHORTEST_PASSWORD = 12
 _LONGEST_PASSWORD = 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
-#: argon2id with the library's parameters of RFC 9106, low memory: 64 MiB for each check.
-HASHER = PasswordHasher()
+#: Who acts in the audit without being a user: nobody can take these names.
+_TAKEN = frozenset({"operator", "unknown", "peacewatch", "pipeline", "system"})
+
+# argon2id with the library's parameters of RFC 9106, low memory: 64 MiB for each check, so only a few at once.
+_HASHER = PasswordHasher()
+_AT_ONCE = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,10 @@ class Users:
 
         Raises `UsageError` if the name is taken or unfit, the role unknown or the password too short.
         """
-        if not _NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot be a user's name: use small letters, digits and . _ @ -", name=name)
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise UsageError(
+                f"{name!r} cannot be a user's name: use another, of small letters, digits and . _ @ -", name=name
+            )
         _check_role(role)
         hashed = None if password is None else hash_password(password)
         user = User(name, tidy(display_name or "", 100) or name, role)
@@ -86,10 +95,12 @@ class Users:
         return [dict(row) | {name: to_time(row[name]) for name in times} for row in rows]
 
     def set_role(self, name: str, role: str, by: Actor) -> None:
-        """Give somebody another role, in force at once. `UsageError` for an unknown user or role."""
+        """Give somebody another role; open sessions end. `UsageError` for an unknown user or role."""
         _check_role(role)
         with self._database.write() as connection:
             self._change(connection, name, role=role)
+            # Open pages show what the old role might see.
+            self._end_sessions(connection, name)
             self._write(connection, by, "role changed", name, role=role)
 
     def set_password(self, name: str, password: str, by: Actor) -> None:
@@ -151,8 +162,27 @@ def user_from_row(row: Any) -> User:
 def hash_password(password: str) -> str:
     """What is stored of a password; `UsageError` if it is too short to be one."""
     if not SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
-        raise UsageError(f"a password has at least {SHORTEST_PASSWORD} characters: choose a longer one")
-    return HASHER.hash(password)
+        raise UsageError(
+            f"a password has {SHORTEST_PASSWORD} to {_LONGEST_PASSWORD:,} characters: choose one of such a length"
+        )
+    with _AT_ONCE:
+        return _HASHER.hash(_typed(password))
+
+
+def is_password(hashed: str, password: str) -> bool:
+    """Whether a stored hash is of this password; takes some 50 ms and 64 MiB, and waits for its turn."""
+    if len(password) > _LONGEST_PASSWORD:
+        return False
+    try:
+        with _AT_ONCE:
+            return _HASHER.verify(hashed, _typed(password))
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _typed(password: str) -> bytes:
+    # Keyboards differ in how they make the same letter.
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
 
 
 def _check_role(role: str) -> None:

@@ -1,0 +1,83 @@
+"""Where the dashboard may listen: on this machine, or elsewhere if what goes over the wire is encrypted."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
+from pipeline.workspace import Dashboard
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What was decided: ``tls`` if the dashboard encrypts itself, ``public`` the URL that officers type, if set."""
+
+    host: str
+    tls: ssl.SSLContext | None = None
+    public: str = ""
+
+    def url(self, port: int) -> str:
+        """Where the pages are."""
+        return self.public or f"{'https' if self.tls else 'http'}://{in_url(self.host)}:{port}"
+
+    def origins(self, port: int) -> set[str]:
+        """The hosts whose pages may open a websocket, as Bokeh writes them."""
+        hosts = {f"{in_url(self.host)}:{port}"}
+        if is_loopback(self.host):
+            hosts.add(f"localhost:{port}")
+        if self.public:
+            named = urlsplit(self.public).netloc.lower()
+            # A port that is not said is taken for 80, whatever the scheme.
+            hosts.add(named if urlsplit(self.public).port else f"{named}:80")
+        return hosts
+
+
+def listening(settings: Dashboard, root: Path, host: str) -> Listening:
+    """Decide. Raises `UsageError` if names of people would travel in the clear, or a certificate cannot be used."""
+    tls = _tls(settings, root)
+    if not is_loopback(host) and not tls and not settings.url:
+        raise UsageError(
+            f"names and passwords would travel unencrypted from {host!r}: set dashboard.certificate and "
+            "dashboard.certificate_key, or dashboard.url if a proxy does TLS, or use --host 127.0.0.1 and an SSH "
+            "tunnel",
+            host=host,
+        )
+    if host in ("", "0.0.0.0", "::") and not settings.url:
+        raise UsageError(f"with {host!r}, set dashboard.url to the https address that officers type", host=host)
+    return Listening(host, tls, settings.url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def in_url(host: str) -> str:
+    """An address as it is written in URLs."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _tls(settings: Dashboard, root: Path) -> ssl.SSLContext | None:
+    if not settings.certificate and not settings.certificate_key:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(root / settings.certificate, root / settings.certificate_key, password=_no_password)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise UsageError(
+            f"dashboard.certificate and dashboard.certificate_key cannot be used ({error}): "
+            "both must be PEM files that fit each other, the key without a password"
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
