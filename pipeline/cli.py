@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import cube, listing, requeue, running, storage, taking_in, workspace
+from pipeline.commands import audit, cube, listing, requeue, running, storage, taking_in, users, workspace
 from pipeline.commands.common import Session
 from pipeline.errors import PeacewatchError
 
@@ -70,6 +70,8 @@ for command in [
     running.lab,
     running.demo,
     workspace.keys,
+    users.users,
+    audit.audit,
 ]:
     peacewatch.add_command(command)
 

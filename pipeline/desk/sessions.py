@@ -22,6 +22,7 @@ from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.database import Database
 from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
+from pipeline.desk.times import to_time
 from pipeline.desk.users import User, hash_password, is_password, user_from_row
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import SignIn
@@ -112,6 +113,23 @@ class Sessions:
         query = self._query().where(SESSIONS.c.session_id.in_(list(session_ids)))
         with self._database.read() as connection:
             return {row.session_id for row in connection.execute(query)}
+
+    def signed_in(self) -> list[dict[str, Any]]:
+        """The sessions that are good now, the latest at work first: ``user_name``, ``started_at``, ``seen_at``."""
+        with self._database.read() as connection:
+            rows = connection.execute(self._query().order_by(SESSIONS.c.seen_at.desc())).all()
+        return [
+            {"user_name": row.name, "started_at": to_time(row.started_at), "seen_at": to_time(row.seen_at)}
+            for row in rows
+        ]
+
+    def locked(self) -> set[str]:
+        """The names that are locked now, after too many wrong passwords."""
+        since = self._now() - round(self._settings.locked_min * 60e6)
+        query = sa.select(SIGN_INS.c.name).where(SIGN_INS.c.failed, SIGN_INS.c.at > since)
+        many = query.group_by(SIGN_INS.c.name).having(sa.func.count() >= self._settings.tries)
+        with self._database.read() as connection:
+            return set(connection.scalars(many))
 
     def touch(self, session_id: str) -> None:
         """Somebody is at work: the idle time begins anew. Nothing happens to a session that is over."""
