@@ -1,4 +1,4 @@
-"""What the officers' pages work with: users, sessions and audit of one workspace, in one database."""
+"""What the officers' pages work with: cases, users, sessions and audit of one workspace, in one database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.desk.audit import Entry, Search, Trail
+from pipeline.desk.cases import Cases
 from pipeline.desk.database import Database
 from pipeline.desk.sessions import Sessions
 from pipeline.desk.store import Desk
@@ -22,11 +23,12 @@ class Office:
     """
 
     def __init__(self, workspace: Workspace, clock: Callable[[], float] = time.time) -> None:
-        self.desk = Desk(workspace.desk_url, workspace.settings.reports.late_after_s, clock=clock)
+        trail = Trail(workspace.secret)
+        self.desk = Desk(workspace.desk_url, workspace.settings.reports.late_after_s, clock=clock, trail=trail)
         self._database = Database(workspace.desk_url)
         self._clock = clock
-        trail = Trail(workspace.secret)
         self._trail = trail
+        self.cases = Cases(self._database, trail, workspace.settings.work, clock)
         self.users = Users(self._database, trail, clock)
         self.sessions = Sessions(self._database, trail, workspace.settings.sign_in, clock)
 

@@ -20,7 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipeline.desk import quiet
 from pipeline.desk.alerts import OPEN, RECOVERED, RESOLVED, Alert, Change, Subject, advance, in_order
+from pipeline.desk.audit import Trail
+from pipeline.desk.counters import REOPENED, REVISION, raised, take, value
 from pipeline.desk.database import Database, execute_many
 from pipeline.desk.rows import (
     FIXED,
@@ -61,20 +64,29 @@ class Applied:
 class Desk:
     """The alerts of one workspace. Safe for several threads, and for several processes.
 
-    Only one process may `apply`; others read, and may resolve alerts. Every method
-    raises `StorageError` when the database is unreadable, or locked for longer than
-    ``wait_s``; the constructor raises `UsageError` for a URL of another kind.
-    ``clock`` gives seconds since the epoch.
+    Only one process may `apply`; others read, and officers act (`Cases`). Every
+    method raises `StorageError` when the database is unreadable, or locked for longer
+    than ``wait_s``; the constructor raises `UsageError` for a URL of another kind.
+    ``clock`` gives seconds since the epoch. On ``trail``, if given, is written which
+    silences were broken.
     """
 
     def __init__(
-        self, url: str, late_after_s: float = 900, *, wait_s: float = 10, clock: Callable[[], float] = time.time
+        self,
+        url: str,
+        late_after_s: float = 900,
+        *,
+        wait_s: float = 10,
+        clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> None:
         self._database = Database(url, wait_s)
         self._late_after_us = round(late_after_s * 1e6)
         self._clock = clock
+        self._trail = trail
         self._applying = threading.Lock()
         self._watched: Keys | None = None
+        self._reopened = 0
         with self._database.write() as connection:
             _create(connection, self._database.name)
 
@@ -89,11 +101,8 @@ class Desk:
         A slice's own findings may open more: a recovery matters if its citizen is
         watched when the slice is applied, or has a finding in the same slice.
         """
-        keys = self._watched
-        if keys is None:
-            with self._applying:
-                keys = self._load_watched()
-        return keys
+        with self._applying, self._database.read() as connection:
+            return self._load_watched(connection)
 
     def apply(self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table) -> Applied:
         """Take in what was found in ``source`` before offset ``stop``, exactly once.
@@ -104,16 +113,19 @@ class Desk:
         repeated, or overlap the one before it.
         """
         with self._applying:
-            watched = self._load_watched()
             try:
                 with self._database.write() as connection:
+                    take(connection)
+                    watched = self._load_watched(connection)
                     begin = connection.scalar(sa.select(SCREENED.c.stop).where(SCREENED.c.source == source)) or 0
                     if stop <= begin:
                         return Applied()
                     findings = since(findings, begin)
                     recoveries = relevant(since(recoveries, begin), findings, watched)
                     changes = self._decide(connection, findings, recoveries)
-                    _write(connection, changes, round(self._clock() * 1e6))
+                    now_us = round(self._clock() * 1e6)
+                    _write(connection, changes, now_us)
+                    quiet.watch(connection, changes, now_us, self._trail)
                     _move(connection, source, stop)
             except BaseException:
                 # Whether it was committed is not known, nor then who is watched: ask the database next time.
@@ -148,11 +160,12 @@ class Desk:
         """Release connections. A closed desk is not used again."""
         self._database.close()
 
-    def _load_watched(self) -> Keys:
-        if self._watched is None:
+    def _load_watched(self, connection: sa.Connection) -> Keys:
+        reopened = value(connection, REOPENED)
+        if self._watched is None or reopened != self._reopened:
             query = sa.select(ALERTS.c.citizen_key).where(ALERTS.c.state == OPEN, ALERTS.c.rule == SCORE)
-            with self._database.read() as connection:
-                self._watched = np.unique(np.fromiter(connection.execute(query).scalars(), np.int64))
+            self._watched = np.unique(np.fromiter(connection.execute(query).scalars(), np.int64))
+            self._reopened = reopened
         return self._watched
 
     def _decide(self, connection: sa.Connection, findings: pa.Table, recoveries: pa.Table) -> list[Change]:
@@ -197,10 +210,7 @@ def _unresolved(connection: sa.Connection, subjects: Collection[Subject]) -> dic
 def _write(connection: sa.Connection, changes: list[Change], now_us: int) -> None:
     if not changes:
         return
-    # The row of the counter stays locked until the commit: a later revision is never seen before an earlier one.
-    connection.execute(sa.update(META).where(META.c.name == "revision").values(value=META.c.value + len(changes)))
-    last = connection.scalar(sa.select(META.c.value).where(META.c.name == "revision")) or 0
-    first = last - len(changes) + 1
+    first = raised(connection, REVISION, len(changes)) - len(changes) + 1
     opened, updated, restated = [], [], []
     for revision, change in enumerate(changes, first):
         after = change.after

@@ -68,7 +68,7 @@ CASES = sa.Table(
     "cases",
     METADATA,
     sa.Column("alert_id", sa.String(16), primary_key=True),
-    sa.Column("version", sa.BigInteger, nullable=False),  # counts what was done, and tells whether two acted at once
+    sa.Column("version", sa.BigInteger, nullable=False),  # counts decisions: two on the same one compete
     sa.Column("acknowledged_at", sa.BigInteger),
     sa.Column("acknowledged_by", sa.Text),
     sa.Column("assigned_to", sa.Text),
@@ -105,7 +105,7 @@ SILENCES = sa.Table(
     sa.Column("worst_peacescore", sa.Double, nullable=False),  # a lower one breaks it
     sa.Column("involved", sa.Text, nullable=False),  # JSON: citizen keys; another one breaks it
     sa.Column("ended_at", sa.BigInteger),
-    sa.Column("ended_why", sa.Text),  # lifted, worse or new person
+    sa.Column("ended_why", sa.Text),  # lifted, resolved, worse or new person
     sa.Index("silences_by_until", "until"),
 )
 
@@ -167,7 +167,8 @@ AUDIT = sa.Table(
     sa.Index("audit_by_citizen", "citizen_key"),
 )
 
-#: ``version`` of these tables, the ``revision`` last given to a change, the ``audit`` number last given.
+#: ``version`` of these tables, the ``revision`` last given to a change, the ``audit`` number last given,
+#: and how often an alert was ``reopened``.
 META = sa.Table(
     "desk_meta",
     METADATA,
