@@ -21,6 +21,7 @@ from tornado.ioloop import IOLoop
 from pipeline import cluster
 from pipeline.archive import Archivist
 from pipeline.desk import Desk
+from pipeline.desk.audit import Trail
 from pipeline.dialects import workspace_dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.cube import Cube
@@ -183,7 +184,7 @@ async def _run(
     stop = _stop_on_signals()
     lake = Lake.open_for_writing(workspace.lake_path)
     log = open_log(workspace.log_url, settings.log)
-    desk = Desk(workspace.desk_url, settings.reports.late_after_s)
+    desk = Desk(workspace.desk_url, settings.reports.late_after_s, trail=Trail(workspace.secret))
     try:
         job = make_job(workspace, log, lake, desk.screened())
         address = settings.cluster.scheduler if scheduler is None else scheduler
