@@ -32,28 +32,33 @@ def main() -> None:
     command = [sys.executable, "-u", "-m", "pipeline.cli", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as demo:
         try:
-            take(address(demo), arguments.seconds, arguments.out)
+            url = printed(demo, r"Dashboard\s+(http\S+)")
+            password = printed(demo, r"demo-supervisor\s+(\S+)")
+            take(url, password, arguments.seconds, arguments.out)
         finally:
             demo.send_signal(signal.SIGINT)
             demo.communicate()
 
 
-def address(demo: subprocess.Popen[str]) -> str:
-    """The dashboard's address, once the demo prints it."""
+def printed(demo: subprocess.Popen[str], pattern: str) -> str:
+    """What the demo says, once it does."""
     for line in demo.stdout or ():
-        if found := re.search(r"Dashboard\s+(http\S+)", line):
+        if found := re.search(pattern, line):
             return found[1]
     raise SystemExit("the demo ended before its dashboard was up")
 
 
-def take(url: str, seconds: float, out: Path) -> None:
-    """Open the page, wait, select the first alert, take the picture."""
+def take(url: str, password: str, seconds: float, out: Path) -> None:
+    """Sign in as the supervisor, wait, select the first alert, take the picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
         )
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         page.goto(url)
+        page.fill("[name=name]", "demo-supervisor")
+        page.fill("[name=password]", password)
+        page.click("button")
         page.wait_for_timeout(seconds * 1000)
         page.locator(".row").first.click()
         page.screenshot(path=out)

@@ -27,8 +27,8 @@ from rich.status import Status
 
 from pipeline.children import Child, ChildDied
 from pipeline.commands.listing import alert_line
+from pipeline.demo_access import drone_key, people
 from pipeline.desk import Desk
-from pipeline.desk.keys import Keys
 from pipeline.errors import PeacewatchError
 from pipeline.progress import read_snapshot
 from pipeline.sender import Sender
@@ -92,7 +92,8 @@ class _Demo:
         self._desk = Desk(workspace.desk_url)
         stack.callback(self._desk.close)
         self._after = _newest_revision(self._desk)
-        token = stack.enter_context(_drone_key(workspace.desk_url))
+        token = stack.enter_context(drone_key(workspace.desk_url))
+        users = stack.enter_context(people(workspace))
         for name, options in {"dashboard": ["--port", str(port)], "run": [], "gateway": ["--port", "0"]}.items():
             child = Child(name, workspace.root, [name, *options], logs / f"{name}.log", self._environ)
             stack.callback(child.stop, _PATIENCE_S[name])
@@ -109,6 +110,9 @@ class _Demo:
 
         say = self._console.print
         say(Panel(f"[bold]Dashboard  {dashboard}[/bold]", expand=False, padding=(1, 4), border_style="green"))
+        say("Sign in as")
+        for name, password in users.items():
+            say(f"  {name:<18} {password}", markup=False)
         say(f"Gateway    {gateway}/v1/reports", markup=False)
         say(f"Its key    {token}", markup=False)
         say(f"Look on    peacewatch --workspace {workspace.root} status", markup=False)
@@ -184,18 +188,6 @@ def _newest_revision(desk: Desk) -> int:
     while changed := desk.changes(after):
         after = int(changed[-1]["revision"])
     return after
-
-
-@contextmanager
-def _drone_key(desk_url: str) -> Iterator[str]:
-    """The token of a key that is good for as long as the demo."""
-    keys = Keys(desk_url)
-    try:
-        key_id, token = keys.create("demo fleet")
-        yield token
-        keys.revoke(key_id)
-    finally:
-        keys.close()
 
 
 @contextmanager

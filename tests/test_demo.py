@@ -15,6 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.desk.office import Office
+from pipeline.desk.roles import ROLES
+from pipeline.workspace import Workspace
+
 ENVIRON = {**os.environ, "PYTHONUNBUFFERED": "1", "PEACEWATCH_WORKSPACE": "/nonexistent"}
 
 
@@ -50,9 +54,14 @@ def test_alerts_come_out_and_ctrl_c_leaves_nothing_behind() -> None:
     with demo("demo", "--drones", "3000") as process:
         workspace = Path(until(process, r"Starting in (\S+)")[1])
         dashboard = until(process, r"Dashboard +(http://127\.0\.0\.1:\d+)")[1]
+        until(process, r"Sign in as")
+        password = until(process, r"demo-supervisor +(\S+)")[1]
         gateway = until(process, r"Gateway +(http://127\.0\.0\.1:\d+)")[1]
         with urllib.request.urlopen(dashboard, timeout=20) as page:
-            assert page.status == 200
+            assert (page.status, page.url.split("?")[0]) == (200, f"{dashboard}/sign-in")
+        office = Office(Workspace.open(workspace))
+        assert office.sessions.sign_in("demo-supervisor", password)
+        office.close()
         with urllib.request.urlopen(f"{gateway}/readyz", timeout=20) as answer:
             assert answer.status == 200
         until(process, r"(high|critical) .* at \d")
@@ -77,6 +86,11 @@ def test_it_ends_by_itself_and_a_workspace_of_ones_own_stays_whole(tmp_path: Pat
     listing = [sys.executable, "-m", "pipeline.cli", "--workspace", str(root), "keys", "list", "--json"]
     keys = subprocess.run(listing, check=True, timeout=60, capture_output=True, text=True).stdout
     assert '"revoked_at": null' not in keys
+    office = Office(Workspace.open(root))
+    assert {(user["name"], user["disabled_at"] is None) for user in office.users.all()} == {
+        (f"demo-{role}", False) for role in ROLES
+    }
+    office.close()
 
 
 def test_a_service_that_dies_is_named_and_takes_the_rest_along() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from bokeh.server.auth_provider import AuthProvider
 from tornado.web import Finish, HTTPError, RequestHandler
 
+from dashboards.files import assets_route
 from dashboards.pages import page_at
 from dashboards.sign_in.look import refused_page
 from pipeline.desk.office import Office
@@ -68,6 +69,8 @@ class SignedIn(AuthProvider):
             return None
         path = handler.request.path
         page = page_at(path)
+        if page is None and path.startswith(f"/{assets_route()}/"):
+            return session.user.name
         if page is None:
             raise HTTPError(404)
         if not may(session.user.role, page.right):

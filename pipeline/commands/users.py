@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,11 +44,6 @@ def office(session: Session) -> Iterator[Office]:
         yield opened
     finally:
         opened.close()
-
-
-def random_password() -> str:
-    """One that nobody guesses: 120 bits."""
-    return secrets.token_urlsafe(15)
 
 
 @click.group()
@@ -199,6 +193,8 @@ def _password(from_stdin: bool, at_random: bool) -> str:
     if from_stdin and at_random:
         raise click.UsageError("use --password-stdin or --random, not both")
     if at_random:
+        from pipeline.desk.users import random_password
+
         return random_password()
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")

@@ -9,6 +9,7 @@ transaction. Nothing here knows of cookies or HTTP.
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 import time
 import unicodedata
@@ -157,6 +158,11 @@ _COLUMNS = (USERS.c.name, USERS.c.display_name, USERS.c.role, USERS.c.disabled_a
 def user_from_row(row: Any) -> User:
     """A `User` of the columns name, display_name, role and disabled_at."""
     return User(row.name, row.display_name, row.role, row.disabled_at is not None)
+
+
+def random_password() -> str:
+    """One that nobody guesses: 120 bits."""
+    return secrets.token_urlsafe(15)
 
 
 def hash_password(password: str) -> str:
