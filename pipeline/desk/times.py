@@ -15,3 +15,8 @@ def to_time(microseconds: int | None) -> datetime | None:
 def to_microseconds(time: datetime) -> int:
     """The same the other way round."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_ms(time: datetime | None) -> float | None:
+    """Milliseconds since the epoch, as browsers count."""
+    return None if time is None else to_microseconds(time) / 1000

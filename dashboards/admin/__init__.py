@@ -1,0 +1,1 @@
+"""Pages of the administrator: who may sign in, and who did what."""
