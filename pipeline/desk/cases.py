@@ -23,7 +23,7 @@ from pipeline.desk.audit import Actor, Entry, Search, Trail
 from pipeline.desk.counters import REOPENED, raised, take
 from pipeline.desk.database import Database
 from pipeline.desk.roles import Right, may
-from pipeline.desk.silences import CITIZEN, Silence, apart_m
+from pipeline.desk.silences import CITIZEN, Silence
 from pipeline.desk.tables import ALERTS, AUDIT, CASES, UNRESOLVED, USERS
 from pipeline.desk.texts import tidy
 from pipeline.desk.times import to_time
@@ -32,7 +32,9 @@ from pipeline.workspace import Work
 
 REFUSED = "refused"
 _LONGEST_HISTORY = 10_000
-_MOST_AT_ONCE = 500
+_MOST_REFUSALS = 500
+#: Escalations in one transaction: other writers wait for it.
+_MOST_ESCALATED = 100
 _STORED = [field.name for field in fields(Case) if field.name not in ("alert_id", "last")]
 
 
@@ -72,7 +74,7 @@ class Cases:
         """What was refused since row ``after`` of the audit, oldest first; ``details`` say the action and why."""
         query = sa.select(AUDIT).where(AUDIT.c.number > after, AUDIT.c.action == REFUSED).order_by(AUDIT.c.number)
         with self._database.read() as connection:
-            rows = connection.execute(query.limit(_MOST_AT_ONCE)).mappings().all()
+            rows = connection.execute(query.limit(_MOST_REFUSALS)).mappings().all()
         names = ("number", "user_name", "alert_id", "citizen_key", "note")
         return [
             {name: row[name] for name in names} | {"at": to_time(row["at"]), "details": orjson.loads(row["details"])}
@@ -92,7 +94,8 @@ class Cases:
     def escalate(self) -> list[str]:
         """Mark the open alerts that nobody acknowledged in time, each once; returns their ids.
 
-        Of several processes that do so at once, one does. Late and silenced ones are left out.
+        Of several processes that do so at once, one does. Late and silenced ones are left
+        out; when there are many, the next calls mark the rest.
         """
         with self._database.read() as connection:
             if connection.execute(self._overdue().limit(1)).first() is None:
@@ -100,7 +103,7 @@ class Cases:
         with self._database.write() as connection:
             take(connection)
             at = self._now()
-            found = connection.execute(self._overdue().limit(_MOST_AT_ONCE)).all()
+            found = connection.execute(self._overdue().limit(_MOST_ESCALATED)).all()
             for row in found:
                 quiet.store(connection, row.alert_id, row.version is None, escalated_at=at)
                 waited = {"severity": row.severity, "unacknowledged_s": round((at - row.raised_at) / 1e6)}
@@ -143,7 +146,7 @@ class Cases:
 
     def _silence(self, connection: sa.Connection, action: Action, alert: sa.RowMapping, by: Actor, at: int) -> Silence:
         radius_m = None if action.scope == CITIZEN else self._settings.incident_m
-        around = [alert] if radius_m is None else _around(connection, alert, radius_m)
+        around = [alert] if radius_m is None else quiet.around(connection, alert, radius_m)
         return Silence(
             silence_id=uuid4().hex[:16],
             alert_id=action.alert_id,
@@ -239,15 +242,3 @@ def _hindered(connection: sa.Connection, action: Action, alert: sa.RowMapping) -
         if connection.execute(others).first() is not None:
             return Refused("there is a newer alert of the same person: work on that one")
     return None
-
-
-def _around(connection: sa.Connection, alert: sa.RowMapping, radius_m: float) -> list[sa.RowMapping]:
-    """The alert, and the unresolved ones within ``radius_m`` of it."""
-    names = ("alert_id", "citizen_key", "lat", "lon", "worst_peacescore")
-    placed = sa.select(*(ALERTS.c[name] for name in names)).where(UNRESOLVED, ALERTS.c.lat.is_not(None))
-    near = [
-        row
-        for row in connection.execute(placed.where(ALERTS.c.lon.is_not(None))).mappings()
-        if apart_m(row["lat"], row["lon"], alert["lat"], alert["lon"]) <= radius_m
-    ]
-    return near if any(row["alert_id"] == alert["alert_id"] for row in near) else [alert, *near]

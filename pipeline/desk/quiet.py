@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pipeline.desk.alerts import Change
 from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.counters import REVISION, raised
-from pipeline.desk.silences import Silence, breaks, quiet_until
+from pipeline.desk.silences import Silence, apart_m, breaks, quiet_until
 from pipeline.desk.tables import ALERTS, CASES, SILENCES, UNRESOLVED
 
 #: Who acts when nobody does.
@@ -78,6 +78,18 @@ def settle(connection: sa.Connection, citizens: Collection[int], at: int) -> int
                 store(connection, row.alert_id, row.version is None, silenced_until=until)
                 changed += 1
     return changed
+
+
+def around(connection: sa.Connection, alert: sa.RowMapping, radius_m: float) -> list[sa.RowMapping]:
+    """The alert, and the unresolved ones within ``radius_m`` of it."""
+    names = ("alert_id", "citizen_key", "lat", "lon", "worst_peacescore")
+    placed = sa.select(*(ALERTS.c[name] for name in names)).where(UNRESOLVED, ALERTS.c.lat.is_not(None))
+    near = [
+        row
+        for row in connection.execute(placed.where(ALERTS.c.lon.is_not(None))).mappings()
+        if apart_m(row["lat"], row["lon"], alert["lat"], alert["lon"]) <= radius_m
+    ]
+    return near if any(row["alert_id"] == alert["alert_id"] for row in near) else [alert, *near]
 
 
 def store(connection: sa.Connection, alert_id: str, new: bool, **values: Any) -> None:
