@@ -11,7 +11,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from test_desk import SOURCE, at, finding, found, good, recovery
@@ -171,6 +171,7 @@ class LifeOfACase(RuleBasedStateMachine):
 
 
 TestLifeOfACase = LifeOfACase.TestCase
+TestLifeOfACase.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
 # --- on a desk

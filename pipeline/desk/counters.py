@@ -17,7 +17,7 @@ REOPENED = "reopened"
 
 def take(connection: sa.Connection) -> None:
     """Wait for other writers of alerts, and keep them out until the transaction ends."""
-    connection.execute(sa.select(META.c.value).where(META.c.name == REVISION).with_for_update())
+    connection.scalar(sa.select(META.c.value).where(META.c.name == REVISION).with_for_update())
 
 
 def value(connection: sa.Connection, name: str) -> int:
