@@ -36,7 +36,13 @@ class Page:
         return made
 
 
-PAGES = (Page("/", "Live", Right.SEE_PEOPLE, "dashboards.live"),)
+PAGES = (
+    Page("/", "Live", Right.SEE_PEOPLE, "dashboards.live"),
+    Page("/alert", "Alert", Right.SEE_PEOPLE, "dashboards.alert", in_menu=False),
+    Page("/system", "System", Right.SEE_SYSTEM, "dashboards.system"),
+    Page("/users", "Users", Right.MANAGE_USERS, "dashboards.admin.users"),
+    Page("/audit", "Audit", Right.AUDIT, "dashboards.admin.audit"),
+)
 
 
 def page_at(path: str) -> Page | None:

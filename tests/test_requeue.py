@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,8 @@ def test_nothing_to_requeue_in_a_new_workspace(tmp_path: Path) -> None:
          "time is …: a time between 2000 and 2100 is right"),
         ("2000000 bytes long: a report has at most 1048576 (reports.max_report_kb)",
          "… bytes long: a report has at most 1048576 (reports.max_report_kb)"),
+        ("does not fit dialect d: whilst decoding field 'time': failed to parse \"Zoë\" as Timestamp from 'Zoë': no",
+         "does not fit dialect d: whilst decoding field 'time': failed to parse …"),
         ("not UTF-8: byte 0xff at 14", "not UTF-8: byte … at …"),
         ("not valid JSON: unexpected character: line 1 column 5 (char 4)",
          "not valid JSON: unexpected character: line … column … (char …)"),
@@ -159,7 +162,7 @@ def test_reasons_are_of_one_kind_but_for_their_particulars(reason: str, kind: st
 def test_every_latency_is_in_one_bucket(seconds: list[float]) -> None:
     counts = histogram_ms(seconds)["counts"]
     edges = [0.0, *HISTOGRAM_EDGES_MS, float("inf")]
-    assert counts == [sum(low <= s * 1000 < high for s in seconds) for low, high in zip(edges, edges[1:], strict=False)]
+    assert counts == [sum(low <= s * 1000 < high for s in seconds) for low, high in pairwise(edges)]
 
 
 def test_a_run_says_what_its_workers_do(drained: Workspace) -> None:
