@@ -40,8 +40,6 @@ _SLICE_BYTES = 6_000_000
 _IN_FLIGHT = 6
 _SNAPSHOT_S = 0.5
 _STALLED_S = 300.0
-#: A run that is told to stop does not wait for longer; the next one catches up.
-_LAST_REFRESH_S = 5.0
 
 _T = TypeVar("_T")
 OnProgress = Callable[[int, int], None]
@@ -205,7 +203,7 @@ async def _run(
 
             refresh = await on_cluster(client, Cube.of(workspace))
             try:
-                async with kept_up_to_date(refresh, flow.archived, None if until_drained else _LAST_REFRESH_S):
+                async with kept_up_to_date(refresh, flow.archived, until_drained):
                     await flow.watch(stop, until_drained, snapshot)
             finally:
                 snapshot("stopped")

@@ -1,4 +1,4 @@
-"""Cross-check of log, archive and desk: is everything there, once, and whole?
+"""Cross-check of log, archive, desk and cube: is everything there, once, and whole?
 
 Recounts by key from what is stored: each line that the log still holds is decoded
 again and looked for, and each offset that was archived must be there as a report,
@@ -14,9 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.desk import Desk
+from pipeline.desk.office import Office
 from pipeline.dialects import decode, workspace_dialect
 from pipeline.errors import StorageError
 from pipeline.fingerprints import holds, report_fingerprints
+from pipeline.lake.cube import Cube
+from pipeline.lake.cube_check import check_cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, Slice, open_log
 from pipeline.recount import Recount, offsets_of, recount
@@ -59,7 +62,8 @@ def verify(workspace: Workspace, progress: OnProgress | None = None) -> Verdict:
     try:
         lake = Lake(workspace.lake_path)
         if not lake.exists():
-            return Verdict([Check("archive", True, "nothing is archived yet: `peacewatch run` does it")])
+            nothing = Check("archive", True, "nothing is archived yet: `peacewatch run` does it")
+            return Verdict([nothing, _audit(workspace)])
         rule = rule_from_settings(settings.rules)
         unfinished = lake.unfinished()
         totals = lake.totals()
@@ -72,6 +76,8 @@ def verify(workspace: Workspace, progress: OnProgress | None = None) -> Verdict:
                 _identities(found),
                 _log(workspace, log, found, progress),
                 _alerts(desk, found),
+                _audit(workspace),
+                Check("cube", *check_cube(Cube.of(workspace), progress)),
             ]
         )
     finally:
@@ -168,3 +174,13 @@ def _alerts(desk: Desk, found: Recount) -> Check:
     hint = " (was [rules] changed? what is archived is not screened again)" if missed else ""
     detail = f"{len(found.agitated)} citizens had a bad score, {missed} of them no alert{hint}"
     return Check("alerts", not missed, detail)
+
+
+def _audit(workspace: Workspace) -> Check:
+    """The chain of the audit: no row changed, gone or slipped in."""
+    office = Office(workspace)
+    try:
+        problems = office.audit_problems()
+    finally:
+        office.close()
+    return Check("audit", not problems, "; ".join(problems) or "every row of the audit is as it was written")

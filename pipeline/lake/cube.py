@@ -1,0 +1,191 @@
+"""The cube: reports, sightings, scores and alerts by five minutes and cell, derived from the archive.
+
+A snapshot holds exactly the rows of the archive's tables at the versions that it
+names, whatever their order: updating it file by file gives the same arrays, bit for
+bit, as making it anew. Rows outside [area] are in no cell; they are counted. What it
+was made of (area, rules, tables) is recorded, and when that changes, or rows of the
+archive were removed, `Cube.update` makes it anew by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from pipeline.errors import UsageError
+from pipeline.lake.bins import VARIABLES, Grid
+from pipeline.lake.cube_rows import SOURCES, Files, fill
+from pipeline.lake.draft import Draft
+from pipeline.lake.snapshots import Writer, whole, writing
+from pipeline.lake.snapshots import newest as newest_snapshot
+from pipeline.lake.tail import Position, StartOver, commits_since, newest
+from pipeline.workspace import Area, Rules, Workspace
+
+if TYPE_CHECKING:
+    import xarray
+    from icechunk import IcechunkStore
+
+_FORMAT = 1
+_ABOUT = {
+    "Conventions": "CF-1.11",
+    "title": "Reports, sightings, peacescores and alerts by five minutes and cell",
+    "source": "Peacewatch; the *_version attributes say which versions of the archive's tables are in it",
+}
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What an update did: ``mode`` is unchanged, updated or rebuilt; ``rows`` of the archive were read for it."""
+
+    mode: str
+    versions: dict[str, int]
+    rows: dict[str, int]
+    reason: str = ""  # why it was made anew
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A force's cube, as it should be: where it is, what it is made from, and how. Travels to workers."""
+
+    path: Path
+    lake: Path
+    area: Area
+    rules: Rules
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Cube:
+        """The cube of a workspace."""
+        settings = workspace.settings
+        return cls(workspace.root / "cube", workspace.lake_path, settings.area, settings.rules)
+
+    def update(self, progress: OnProgress | None = None, wait_s: float = 0.0) -> Refreshed:
+        """Take in what the archive has more, or make the cube anew if that is not enough.
+
+        Raises `Conflict` if another process writes the cube for longer than ``wait_s``, and `UsageError`
+        if nothing is archived yet or the area's grid is impossible. ``progress(done, total)`` counts files.
+        """
+        grid = Grid.of(self.area)
+        with writing(self.path, wait_s) as writer:
+            before = writer.attributes()
+            try:
+                positions, files = self._news(before)
+            except StartOver as error:
+                return self._anew(writer, error.message, progress)
+            assert before is not None
+            if positions == positions_of(before):
+                return Refreshed("unchanged", _versions(positions), dict.fromkeys(SOURCES, 0))
+            rows = self._make(writer, writer.revise(grid), positions, files, before, progress)
+            return Refreshed("updated", _versions(positions), rows)
+
+    def rebuild(self, progress: OnProgress | None = None, wait_s: float = 0.0) -> Refreshed:
+        """Make the cube anew from the whole archive; readers have the old one until it is done."""
+        with writing(self.path, wait_s) as writer:
+            return self._anew(writer, "it was asked for", progress)
+
+    def make(self, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None) -> None:
+        """Make the cube from these files, which are those at ``positions``."""
+        with writing(self.path) as writer:
+            self._make(writer, writer.begin(Grid.of(self.area)), positions, files, {}, progress)
+
+    def _anew(self, writer: Writer, reason: str, progress: OnProgress | None) -> Refreshed:
+        grid = Grid.of(self.area)
+        if not (self.lake / "reports" / "_delta_log").is_dir():
+            raise UsageError(f"nothing is archived in {self.lake} yet: `peacewatch run` does that")
+        commits = {table: newest(self.lake / table) for table in SOURCES}
+        positions = {table: commit.position for table, commit in commits.items()}
+        in_order = {
+            table: [file.path for file in sorted(commit.files, key=lambda file: file.times or (0, 0))]
+            for table, commit in commits.items()
+        }
+        rows = self._make(writer, writer.begin(grid), positions, in_order, {}, progress)
+        return Refreshed("rebuilt", _versions(positions), rows, reason)
+
+    def _news(self, before: dict[str, Any] | None) -> tuple[dict[str, Position], dict[str, list[Path]]]:
+        """Where the archive is now and the files with new rows; `StartOver` if that does not lead there."""
+        if before is None:
+            raise StartOver("there was none that can be read")
+        if any(before.get(name) != value for name, value in self._definition().items()):
+            raise StartOver("[area] or [rules] were changed")
+        positions, files = positions_of(before), {}
+        for table in SOURCES:
+            commits = list(commits_since(self.lake / table, positions[table]))
+            positions[table] = commits[-1].position if commits else positions[table]
+            files[table] = [file.path for commit in commits for file in commit.files]
+            gone = [path for path in files[table] if not path.exists()]
+            if gone:
+                raise StartOver(f"{gone[0]} was merged into another file and deleted")
+        return positions, files
+
+    def _make(
+        self,
+        writer: Writer,
+        draft: Draft,
+        positions: Mapping[str, Position],
+        files: Files,
+        before: Mapping[str, Any],
+        progress: OnProgress | None,
+    ) -> dict[str, int]:
+        with whole(self.path):
+            rows, outside = fill(draft, files, self.rules, progress)
+        draft.describe(
+            {
+                **_ABOUT,
+                **self._definition(),
+                **{f"{table}_table": position.table_id for table, position in positions.items()},
+                **{f"{table}_version": position.version for table, position in positions.items()},
+                **{f"{table}_outside": before.get(f"{table}_outside", 0) + outside[table] for table in SOURCES},
+            }
+        )
+        writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
+        return rows
+
+    def _definition(self) -> dict[str, Any]:
+        area = self.area
+        return {
+            "format": _FORMAT,
+            "area": [area.south, area.west, area.north, area.east],
+            "cell_m": area.cell_m,
+            "rule_high": self.rules.high,
+            "rule_critical": self.rules.critical,
+        }
+
+
+def open_cube(workspace: Workspace | Path | str, chunks: Any = None) -> xarray.Dataset:
+    """The newest snapshot of a workspace's cube, lazily; ``chunks={}`` gives it as Dask arrays.
+
+    What is read from it stays of one snapshot, however the cube goes on, for an hour at least; open
+    it again for what is new. Days without any report are not in it. Raises `UsageError` if there is none.
+    """
+    import xarray
+
+    cube: xarray.Dataset = xarray.open_zarr(_snapshot(workspace), consolidated=False, chunks=chunks)
+    return cube[list(VARIABLES)]
+
+
+def cube_versions(workspace: Workspace | Path | str) -> dict[str, int]:
+    """The versions of the archive's tables that the newest snapshot holds. Raises `UsageError` if there is none."""
+    return _versions(positions_of(dict(zarr.open_group(_snapshot(workspace), mode="r").attrs)))
+
+
+def positions_of(attributes: Mapping[str, Any]) -> dict[str, Position]:
+    """How far a snapshot has read each of the archive's tables."""
+    return {table: Position(attributes[f"{table}_table"], attributes[f"{table}_version"]) for table in SOURCES}
+
+
+def _versions(positions: Mapping[str, Position]) -> dict[str, int]:
+    return {table: position.version for table, position in positions.items()}
+
+
+def _snapshot(workspace: Workspace | Path | str) -> IcechunkStore:
+    opened = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
+    path = Cube.of(opened).path
+    store = newest_snapshot(path)
+    if store is None:
+        raise UsageError(f"there is no cube in {path}: make it with `peacewatch --workspace {opened.root} cube update`")
+    return store

@@ -1,0 +1,99 @@
+"""Keeps the cube close behind the archive while a run is up, behind everything that is urgent.
+
+A refresh is one task of the lowest priority on a worker, never two at a time, and
+rests nine times as long as it took. The cube can be made again from the archive, so
+nothing that goes wrong with it ends a run: it is logged, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib import import_module
+
+from distributed import Client
+
+from pipeline.errors import Conflict, PeacewatchError
+from pipeline.lake.cube import Cube
+
+_EVERY_S = 15.0
+#: Of a worker's time.
+_SHARE = 0.1
+#: Somebody who rebuilds it has it for longer, and it is up to date then.
+_PATIENCE_S = 5.0
+#: A run that is told to stop does not wait for longer.
+_LAST_S = 5.0
+#: After alerts, files and merging.
+_PRIORITY = -10
+
+_LOG = logging.getLogger(__name__)
+
+Refresh = Callable[[], Awaitable[None]]
+
+
+def refresh(cube: Cube) -> str | None:
+    """Runs on a worker. Returns what went wrong, if anything: see `pipeline.tasks` for why it does not raise."""
+    try:
+        cube.update(wait_s=_PATIENCE_S)
+    except Conflict:
+        return None
+    except PeacewatchError as error:
+        return error.message
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+async def on_cluster(client: Client, cube: Cube) -> Refresh:
+    """Refreshes the cube on a worker and logs what goes wrong, once for each fault in a row."""
+    # Imported on each worker now, so that no alert waits for it later.
+    await client.run(import_module, Cube.__module__)
+    last: str | None = None
+
+    async def once() -> None:
+        nonlocal last
+        try:
+            problem = await client.submit(refresh, cube, pure=False, priority=_PRIORITY)
+        except Exception as error:  # noqa: BLE001 - a lost worker or scheduler: the slices' own tasks say so
+            problem = f"{type(error).__name__}: {error}"
+        if problem is not None and problem != last:
+            _LOG.warning("the cube is behind the archive: %s", problem)
+        last = problem
+
+    return once
+
+
+@asynccontextmanager
+async def kept_up_to_date(
+    refresh: Refresh, archived: asyncio.Event, to_the_end: bool, every_s: float = _EVERY_S
+) -> AsyncIterator[None]:
+    """While the block runs, refresh at its start and after ``archived`` is set; once more at its end.
+
+    ``to_the_end`` waits for that as long as it takes; without, it has some seconds, and the next run
+    catches up. A block that fails is not waited for at all.
+    """
+    archived.set()
+    ending = asyncio.Event()
+    keeping = asyncio.create_task(_keep(refresh, archived, ending, every_s))
+    try:
+        yield
+        ending.set()
+        archived.set()
+        await asyncio.wait([keeping], timeout=None if to_the_end else _LAST_S)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _keep(refresh: Refresh, archived: asyncio.Event, ending: asyncio.Event, every_s: float) -> None:
+    while archived.is_set() or not ending.is_set():
+        await archived.wait()
+        archived.clear()
+        began = time.monotonic()
+        await refresh()
+        rest_s = max(every_s, (time.monotonic() - began) * (1 / _SHARE - 1))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), rest_s)
