@@ -23,7 +23,7 @@ function start(model, root, { Clock, el, icon }) {
     field("action", "Action", { placeholder: "such as signed in" }), field("alert", "Alert"), field("since", "From", { type: "datetime-local" }), field("until", "Until", { type: "datetime-local" }), search)
   const chain = el("span", "badge chain")
   chain.setAttribute("role", "status")
-  const check = el("button", "button", "Check again")
+  const check = el("button", "button", "Check")
   const save = el("button", "button", "Export")
   const problems = el("p", "outcome bad")
   problems.setAttribute("role", "alert")
