@@ -1,243 +1,205 @@
-"""The map of the alerts: a plain base that needs no network, and a mark for each.
+"""The map of a page: the base, the heat, the drones and the alerts, each a layer that can be switched.
 
-Severity is told by shape and size as well as by colour. Marks are changed one
-by one, so that what the officer has panned, zoomed or pointed at stays. All text
-in a tooltip is escaped by Bokeh (a column without the ``safe`` format).
+The browser owns what is in view: it keeps a metre as long northwards as eastwards,
+and says where one looks, a few times a second; whatever arrives, what the officer has
+panned or zoomed stays. To be used under its page's document lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from bokeh.events import Reset
-from bokeh.models import (
-    ColumnDataSource,
-    CustomJS,
-    HoverTool,
-    PanTool,
-    Range1d,
-    ResetTool,
-    ScaleBar,
-    TapTool,
-    WheelZoomTool,
-)
+from bokeh.models import ColumnDataSource, CustomJS, PanTool, Range1d, WheelZoomTool
 from bokeh.plotting import figure
 
-from dashboards.board import Board, Row
-from dashboards.map.place import Box, grid, nice_step, stretch, to_plane
-from dashboards.map.slots import Mark, Slots
-from dashboards.theme import LIGHT, Theme
-from pipeline.workspace import Area
+from dashboards.board import CAPACITY, Row
+from dashboards.files import script
+from dashboards.map.alert_layer import AlertLayer
+from dashboards.map.base import Base
+from dashboards.map.cells import View
+from dashboards.map.fleet_board import FleetBoard
+from dashboards.map.fleet_layer import FleetLayer
+from dashboards.map.ground import Ground
+from dashboards.map.heat_layer import HeatLayer
+from dashboards.map.paint import paint_of
+from dashboards.map.picture import Picture
+from dashboards.map.view import MapView
+from dashboards.theme import DARK, LIGHT, Theme
 
-_COLUMNS = ("x", "y", "name", "severity", "score", "when", "action", "drone")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """How one kind of alert is drawn. Later layers lie on top."""
-
-    name: str
-    marker: str
-    size: int
-    fill_alpha: float
-
-
-LAYERS = (
-    Layer("recovered", "circle", 8, 0.15),
-    Layer("high", "circle", 10, 0.95),
-    Layer("critical", "diamond", 16, 0.95),
-)
-
-#: Keeps a metre as long northwards as eastwards whatever the frame's shape: the whole area is shown
-#: until the officer pans or zooms, from then on the middle and the scale stay.
-_FIT = """
-const {inner_width: width, inner_height: height, x_range: xs, y_range: ys} = plot
-if (!(width > 0 && height > 0)) return
-const last = plot.peacewatch_fit
-const moved = last && [xs.start, xs.end, ys.start, ys.end].some((value, i) => Math.abs(value - last.ends[i]) > 1e-6)
-const keep = moved && !again
-const [x0, x1, y0, y1] = keep ? [xs.start, xs.end, ys.start, ys.end] : area
-const scale = keep ? (x1 - x0) / last.width : Math.max((x1 - x0) / width, (y1 - y0) / height)
-const x = (x0 + x1) / 2, y = (y0 + y1) / 2
-const ends = [x - scale * width / 2, x + scale * width / 2, y - scale * height / 2, y + scale * height / 2]
-xs.setv({start: ends[0], end: ends[1]})
-ys.setv({start: ends[2], end: ends[3]})
-plot.peacewatch_fit = {width, ends: keep ? last.ends : ends}
-"""
-_GROUND = "ground.setv({start: view.start / factor, end: view.end / factor})"
-
-
-def layer_of(row: Row) -> str | None:
-    """The layer that an alert is drawn in; None if it is not drawn."""
-    if row["lat"] is None or row["lon"] is None or row["state"] not in ("open", "recovered"):
-        return None
-    if row["state"] == "recovered":
-        return "recovered"
-    return "critical" if row["severity"] == "critical" else "high"
+#: As near as one can look, metres on the ground from side to side.
+_NEAREST_M = 100.0
 
 
 class AlertMap:
-    """A Bokeh figure of one page. To be used under that page's document lock."""
+    """One map. ``view`` is what a page shows; ``picked`` is called with the id of an alert that was clicked.
 
-    def __init__(self, area: Area, timezone: str, capacity: int, picked: Callable[[str], None]) -> None:
-        self._zone = ZoneInfo(timezone)
-        self._picked = picked
-        self._board = Board(capacity)
-        self._box = Box.of(area)
-        self._slots = {layer.name: Slots(_COLUMNS) for layer in LAYERS}
-        self._sources = {layer.name: ColumnDataSource({c: [] for c in _COLUMNS}) for layer in LAYERS}
-        self._ring = ColumnDataSource({"x": [], "y": []})
-        self._selected: str | None = None
-        self.figure = self._build((area.south + area.north) / 2)
+    With a ``board`` it shows that board's drones and heat as they change, for which ``later`` has a call made under
+    the document's lock, soon, from any thread; without, what `show` was given last. Call `leave` when the page is gone.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        capacity: int = CAPACITY,
+        picked: Callable[[str], None] = lambda _alert_id: None,
+        board: FleetBoard | None = None,
+        later: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self._board = board
+        self._later = later
+        self._seat: int | None = None
+        self._scheduled = False
+        self._looking: View | None = None
+        self._picture: Picture | None = None
+        self._theme = LIGHT
+        self._going = 0
+        self.figure = _plot(ground)
+        self._base = Base(self.figure, ground)
+        self._heat = HeatLayer(self.figure)
+        self._fleet = FleetLayer(self.figure, ground)
+        self._alerts = AlertLayer(self.figure, ground, capacity, picked)
+        self._port = ColumnDataSource({"view": []})
+        self._port.on_change("data", lambda _name, _old, new: self._look(new.get("view")))
+        self._goto = ColumnDataSource({"to": []})
+        _let_the_browser_fit(self.figure, ground, self._port, self._goto)
+        self.view = MapView(self.figure, tiles=bool(ground.tiles), heard=self._heard)
         self.paint(LIGHT)
 
     def update(self, rows: Iterable[Row]) -> None:
-        """Take in rows that changed, ordered by revision."""
-        rows = list(rows)
-        gone = set(self._board.apply(rows))
-        latest = {row["alert_id"]: row for row in rows}
-        for layer in LAYERS:
-            put = {i: self._mark(row) for i, row in latest.items() if i not in gone and layer_of(row) == layer.name}
-            out = gone | {i for i, row in latest.items() if layer_of(row) != layer.name}
-            edit = self._slots[layer.name].change(put, out)
-            if edit.patches:
-                self._sources[layer.name].patch(edit.patches)
-            if edit.added:
-                self._sources[layer.name].stream(edit.added)
-        if self._selected in gone or self._selected in latest:
-            self._draw_ring()
+        """Take in rows of alerts that changed, ordered by revision."""
+        self._alerts.update(rows)
 
     def select(self, alert_id: str | None) -> None:
         """Ring the mark of an alert, and bring it into view if it is not."""
-        self._selected = alert_id
-        at = self._draw_ring()
-        view_x, view_y = self.figure.x_range, self.figure.y_range
-        if at is None or Box(view_x.start, view_y.start, view_x.end, view_y.end).contains(*at):
-            return
-        for view, center in ((view_x, at[0]), (view_y, at[1])):
-            half = (view.end - view.start) / 2
-            view.update(start=center - half, end=center + half)
+        at = self._alerts.select(alert_id)
+        if at is not None:
+            self._going += 1  # the same place twice is asked for twice
+            self._goto.data = {"to": [*at, self._going]}
+
+    def show(self, picture: Picture) -> None:
+        """Show these drones and this heat."""
+        self._picture = picture
+        self._draw()
 
     def paint(self, theme: Theme) -> None:
         """Draw in the colours of a theme."""
-        plot = self.figure
-        plot.background_fill_color = theme.outside
-        plot.border_fill_color = theme.outside
-        self._area.glyph.update(fill_color=theme.surface, line_color=theme.edge)
-        self._grid.glyph.line_color = theme.grid
-        for layer in LAYERS:
-            color = getattr(theme, layer.name)
-            self._marks[layer.name].glyph.update(fill_color=color, line_color=theme.surface)
-        self._marks["recovered"].glyph.line_color = theme.recovered
-        self._ring_mark.glyph.line_color = theme.ink
-        self._scale.update(
-            bar_line_color=theme.muted, label_text_color=theme.muted, background_fill_color=None, border_line_color=None
-        )
+        self._theme = theme
+        paint = paint_of(theme)
+        self.figure.update(background_fill_color=paint.water, border_fill_color=paint.water)
+        for layer in (self._base, self._heat, self._fleet, self._alerts):
+            layer.paint(paint)
+        self._tell()
 
-    def _draw_ring(self) -> tuple[float, float] | None:
-        row = self._board.get(self._selected) if self._selected else None
-        at = to_plane(row["lat"], row["lon"]) if row is not None and layer_of(row) else None
-        self._ring.data = {"x": [at[0]] if at else [], "y": [at[1]] if at else []}
-        return at
+    def leave(self) -> None:
+        """Give up the seat at the board; once more changes nothing."""
+        if self._board is not None and self._seat is not None:
+            self._board.leave(self._seat)
+            self._seat = None
 
-    def _mark(self, row: Row) -> Mark:
-        x, y = to_plane(row["lat"], row["lon"])
-        when = datetime.fromtimestamp(row["time"] / 1000, UTC).astimezone(self._zone)
-        return {
-            "x": x,
-            "y": y,
-            "name": row["citizen_name"] or row["citizen_id"] or "unknown",
-            "severity": f"{row['severity'].capitalize()}, {row['state']}",
-            "score": f"{row['score']:g} (threshold {row['threshold']:g})",
-            "when": f"{when:%H:%M:%S, %d %b}",
-            "action": row["action"] or "not said",
-            "drone": row["drone_id"] or "unknown",
+    def _heard(self, message: dict[str, Any]) -> None:
+        """A message of the view, which may say anything."""
+        if message.get("theme") in ("light", "dark"):
+            self.paint(DARK if message["theme"] == "dark" else LIGHT)
+        layers = message.get("layers")
+        for name, on in layers.items() if isinstance(layers, dict) else ():
+            self._switch(name, bool(on))
+        if message.get("ready") and self._board is not None:
+            self.leave()
+            self._seat = self._board.join(self._wake)
+            self._take()
+
+    def _switch(self, name: str, on: bool) -> None:
+        if name in self._base.switches:
+            self._base.switch(name, on)
+        elif name == "alerts":
+            self._alerts.switch(on)
+        elif name in ("drones", "heat"):
+            (self._fleet if name == "drones" else self._heat).switch(on)
+            self._draw()
+
+    def _look(self, said: object) -> None:
+        view = View.read(said)
+        if view is not None:
+            self._looking = view
+            self._draw()
+
+    def _wake(self) -> None:
+        """Called in the board's thread: schedule at most one update."""
+        if not self._scheduled and self._later is not None:
+            self._scheduled = True
+            self._later(self._take)
+
+    def _take(self) -> None:
+        self._scheduled = False
+        self._alerts.tick()
+        if self._board is not None:
+            self.show(self._board.picture)
+
+    def _draw(self) -> None:
+        view, picture = self._looking, self._picture
+        if view is not None:
+            self._base.look(view)
+        if view is not None and picture is not None:
+            self._heat.draw(picture, view)
+            self._fleet.draw(picture, view)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the view say in words what is drawn."""
+        shown, picture = self._fleet.shown, self._picture
+        if self._board is not None and self._board.error is not None:
+            note = self._board.error
+        elif picture is not None and not picture.whole:
+            note = "Reading the last day's reports …"
+        else:
+            note = ""
+        self.view.legend = {
+            "drones": shown.drones,
+            "silent": shown.silent,
+            "cell_m": shown.cell_m,
+            "known": picture is not None and self._looking is not None,
+            "heat": self._heat.bounds,
+            "colors": list(paint_of(self._theme).heat),
+            "drone_color": paint_of(self._theme).drone,
+            "note": note,
         }
 
-    def _build(self, middle_lat: float) -> figure:
-        view = self._box.grown(0.03)
-        plot = figure(
-            sizing_mode="stretch_both",
-            min_height=0,
-            x_range=Range1d(view.x0, view.x1),
-            y_range=Range1d(view.y0, view.y1),
-            toolbar_location="right",
-            outline_line_color=None,
-            min_border=0,
-            tools=[],
-        )
-        plot.axis.visible = False
-        plot.grid.visible = False
-        self._draw_base(plot, middle_lat)
-        self._marks = {
-            layer.name: plot.scatter(
-                "x", "y", source=self._sources[layer.name], marker=layer.marker, size=layer.size,
-                fill_alpha=layer.fill_alpha, line_width=1.2, nonselection_alpha=layer.fill_alpha,
-            )
-            for layer in LAYERS
-        }  # fmt: skip
-        self._ring_mark = plot.scatter(
-            "x", "y", source=self._ring, marker="circle", size=24, fill_color=None, line_width=2.5
-        )
-        self._add_tools(plot)
-        area = [view.x0, view.x1, view.y0, view.y1]
-        plot.js_on_change("inner_width", CustomJS(args={"plot": plot, "area": area, "again": False}, code=_FIT))
-        plot.js_on_change("inner_height", CustomJS(args={"plot": plot, "area": area, "again": False}, code=_FIT))
-        plot.js_on_event(Reset, CustomJS(args={"plot": plot, "area": area, "again": True}, code=_FIT))
-        return plot
 
-    def _draw_base(self, plot: figure, middle_lat: float) -> None:
-        box = self._box
-        self._area = plot.quad(left=box.x0, bottom=box.y0, right=box.x1, top=box.y1, line_width=1)
-        factor = stretch(middle_lat)
-        step = nice_step((box.x1 - box.x0) / factor, 8) * factor
-        lines = grid(box, step)
-        self._grid = plot.segment(*([end[i] for end in lines] for i in range(4)), line_width=1)
-        # The scale bar is in metres on the ground, of which the plane's are `factor` times as many.
-        ground = Range1d()
-        ground_view = CustomJS(args={"view": plot.x_range, "ground": ground, "factor": factor}, code=_GROUND)
-        plot.x_range.js_on_change("start", ground_view)
-        plot.x_range.js_on_change("end", ground_view)
-        self._scale = ScaleBar(
-            range=ground,
-            unit="m",
-            location="bottom_left",
-            bar_length=0.2,
-            label_text_font_size="11px",
-            margin=10,
-            padding=4,
-        )
-        plot.add_layout(self._scale)
+def _plot(ground: Ground) -> figure:
+    view, reach = ground.box.grown(0.03), ground.reach
+    nearest = _NEAREST_M * ground.factor
+    # The browser says where one looks through the port: every step of a drag would be a message otherwise.
+    x_range = Range1d(view.x0, view.x1, bounds=(reach.x0, reach.x1), min_interval=nearest, syncable=False)
+    y_range = Range1d(view.y0, view.y1, bounds=(reach.y0, reach.y1), min_interval=nearest / 4, syncable=False)
+    plot = figure(
+        sizing_mode="stretch_both",
+        min_height=0,
+        x_range=x_range,
+        y_range=y_range,
+        toolbar_location=None,
+        outline_line_color=None,
+        min_border=0,
+        tools=[],
+    )
+    plot.axis.visible = False
+    plot.grid.visible = False
+    wheel = WheelZoomTool(visible=False)
+    plot.add_tools(PanTool(visible=False), wheel)
+    plot.toolbar.active_scroll = wheel
+    return plot
 
-    def _add_tools(self, plot: figure) -> None:
-        marks = [self._marks[layer.name] for layer in LAYERS]
-        tooltips = [
-            ("", "@name"),
-            ("severity", "@severity"),
-            ("score", "@score"),
-            ("seen", "@when"),
-            ("action", "@action"),
-            ("drone", "@drone"),
-        ]
-        # Panning, zooming and pointing are always on; the toolbar only holds the way back to the whole area.
-        wheel, hover = WheelZoomTool(visible=False), HoverTool(renderers=marks, tooltips=tooltips, visible=False)
-        plot.add_tools(PanTool(visible=False), wheel, hover, TapTool(renderers=marks, visible=False))
-        plot.add_tools(ResetTool(description="Show the whole area"))
-        plot.toolbar.active_scroll = wheel
-        plot.toolbar.logo = None
-        for layer in LAYERS:
-            self._sources[layer.name].selected.on_change("indices", self._on_tap(layer.name))
 
-    def _on_tap(self, layer: str) -> Callable[[str, Any, list[int]], None]:
-        def tapped(_attribute: str, _old: Any, indices: list[int]) -> None:
-            ids = self._slots[layer].ids
-            picked = [ids[i] for i in indices if 0 <= i < len(ids) and ids[i] is not None]
-            if picked:
-                self._sources[layer].selected.indices = []
-                self._picked(str(picked[0]))
-
-        return tapped
+def _let_the_browser_fit(plot: figure, ground: Ground, port: ColumnDataSource, goto: ColumnDataSource) -> None:
+    view = ground.box.grown(0.03)
+    area = [view.x0, view.x1, view.y0, view.y1]
+    args = {"plot": plot, "area": area, "port": port, "goto": goto}
+    code = script("map_plot")
+    for name in ("inner_width", "inner_height"):
+        plot.js_on_change(name, CustomJS(args=args, code=f"{code}\nmap.fit(false)"))
+    plot.js_on_event(Reset, CustomJS(args=args, code=f"{code}\nmap.fit(true)"))
+    for one in (plot.x_range, plot.y_range):
+        for name in ("start", "end"):
+            one.js_on_change(name, CustomJS(args=args, code=f"{code}\nmap.moved()"))
+    goto.js_on_change("data", CustomJS(args=args, code=f"{code}\nmap.show(...goto.data.to)"))

@@ -9,7 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.workspace import Area
+
+Floats = npt.NDArray[np.float64]
 
 _RADIUS_M = 6_378_137.0
 #: Where the square of Web Mercator ends, degrees.
@@ -21,6 +26,12 @@ def to_plane(lat: float, lon: float) -> tuple[float, float]:
     lat = max(-_MAX_LAT, min(_MAX_LAT, lat))
     y = _RADIUS_M * math.log(math.tan(math.pi / 4 + math.radians(lat) / 2))
     return _RADIUS_M * math.radians(lon), y
+
+
+def all_to_plane(lat: Floats, lon: Floats) -> tuple[Floats, Floats]:
+    """x and y of many places."""
+    lat = np.clip(lat, -_MAX_LAT, _MAX_LAT)
+    return _RADIUS_M * np.radians(lon), _RADIUS_M * np.log(np.tan(np.pi / 4 + np.radians(lat) / 2))
 
 
 def stretch(lat: float) -> float:
@@ -52,6 +63,19 @@ class Box:
         dx, dy = (self.x1 - self.x0) * share, (self.y1 - self.y0) * share
         return Box(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
 
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    def inside(self, x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
+        """Which of many points are in it."""
+        mask: npt.NDArray[np.bool_] = (x >= self.x0) & (x <= self.x1) & (y >= self.y0) & (y <= self.y1)
+        return mask
+
     def contains(self, x: float, y: float) -> bool:
         return self.x0 <= x <= self.x1 and self.y0 <= y <= self.y1
 
@@ -69,3 +93,9 @@ def nice_step(length: float, pieces: int) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
     # The logarithm may be rounded up, hence the smaller power too.
     return max(step for step in (power / 2, power, power * 2, power * 5) if step <= rough)
+
+
+def nice_length(least: float) -> float:
+    """The smallest of 1, 2, 5 × 10ⁿ that is not less than a positive ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return min(length for length in (power, power * 2, power * 5, power * 10, power * 20) if length >= least)

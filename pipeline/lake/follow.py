@@ -22,7 +22,7 @@ from pipeline import durable
 from pipeline.errors import StorageError
 from pipeline.lake.fleet import REPORT_COLUMNS, Fleet
 from pipeline.lake.heat import HEAT_MINUTES, MINUTE_US, Floats, Heat, HeatGrid, Ints
-from pipeline.lake.tail import File, Position, StartOver, commits_since, newest
+from pipeline.lake.tail import File, Position, StartOver, commits_since, is_behind, newest
 from pipeline.rules import is_bad, rule_from_settings
 from pipeline.workspace import Workspace
 
@@ -65,9 +65,10 @@ class Follower:
         """Fold what is new; the state after each step, nothing if there was none. Raises `StorageError`."""
         if self.state is None:
             self.state = self._load()
-        if self.state is not None and self.state.whole:
+        state = self.state
+        if state is not None and state.whole and not is_behind(self._reports, state.reports, _MOST_COMMITS):
             try:
-                yield from self._catch_up(self.state)
+                yield from self._catch_up(state)
             except StartOver:
                 yield from self._fill()
         else:
@@ -140,11 +141,9 @@ class Follower:
     def _load(self) -> State | None:
         """The checkpoint; None if there is none that is of use."""
         try:
-            state = _from_bytes(self._file.read_bytes(), self._basis)
+            return _from_bytes(self._file.read_bytes(), self._basis)
         except (OSError, pa.ArrowException, ValueError, LookupError, TypeError):
             return None
-        behind = newest(self._reports).position.version - state.reports.version
-        return state if 0 <= behind <= _MOST_COMMITS else None
 
 
 def _newest_first(files: Iterable[File], since_us: int) -> list[File]:

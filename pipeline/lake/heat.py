@@ -59,6 +59,15 @@ class HeatGrid:
         row, column = cells >> 32, (cells & 0xFFFFFFFF) - _HALF
         return np.asarray(self.south + row * self.height), np.asarray(self.west + column * self.width)
 
+    def coarser(self, together: int) -> HeatGrid:
+        """The grid whose cells are ``together`` of these in each direction."""
+        return HeatGrid(self.south, self.west, self.height * together, self.width * together)
+
+    def merged(self, cells: Ints, together: int) -> Ints:
+        """For each cell, the one of the `coarser` grid that it is in."""
+        row, column = cells >> 32, (cells & 0xFFFFFFFF) - _HALF
+        return ((row // together) << 32) | (column // together + _HALF)
+
 
 @dataclass(frozen=True)
 class Heat:

@@ -87,6 +87,11 @@ def commits_since(table: Path, position: Position) -> Iterator[Commit]:
         raise StartOver(f"the log of {table} has no version {version} any more")
 
 
+def is_behind(table: Path, position: Position, commits: int) -> bool:
+    """Whether at least so many commits came after a position."""
+    return _name(table / "_delta_log", position.version + commits).exists()
+
+
 def _name(log: Path, version: int) -> Path:
     return log / f"{version:020}.json"
 
