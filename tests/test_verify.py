@@ -7,9 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import peacewatch
 
+from pipeline.lake import snapshots
+from pipeline.lake.bins import Grid, of_alerts
+from pipeline.lake.cube import Cube, open_cube
 from pipeline.lake.stage import merge_files
 from pipeline.lake.tables import Lake
 from pipeline.lake.upkeep import files_of
@@ -86,7 +90,31 @@ def _tear_log(workspace: Workspace) -> None:
         log.execute("UPDATE chunk SET data = zeroblob(bytes) WHERE id = 1")
 
 
-@pytest.mark.parametrize(("damage", "finding"), [(_lose_alert, "alerts"), (_tear_log, "log")])
+def _falsify_cube(workspace: Workspace) -> None:
+    with snapshots.writing(Cube.of(workspace).path) as writer:
+        draft = writer.revise(Grid.of(workspace.settings.area))
+        area, one = workspace.settings.area, np.ones(1)
+        day = int(open_cube(workspace).time[0].astype("datetime64[us]").astype(int))
+        draft.add(np.array([day]), one * area.south, one * area.west, of_alerts(1))
+        writer.keep(draft, "one alert too many")
+
+
+def _tear_cube(workspace: Workspace) -> None:
+    for chunk in (Cube.of(workspace).path / "icechunk" / "chunks").iterdir():
+        chunk.write_bytes(bytes(chunk.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [(_lose_alert, "alerts"), (_tear_log, "log"), (_falsify_cube, "cube"), (_tear_cube, "cube")],
+)
 def test_damage_elsewhere(workspace: Workspace, damage: Callable[[Workspace], None], finding: str) -> None:
     damage(workspace)
     assert failed(verify(workspace)) == {finding}
+
+
+def test_without_a_cube_nothing_is_missed(workspace: Workspace) -> None:
+    shutil.rmtree(Cube.of(workspace).path)
+    verdict = verify(workspace)
+    assert verdict.ok
+    assert "cube update" in next(check.detail for check in verdict.checks if check.name == "cube")
