@@ -1,8 +1,10 @@
 """The newest alerts of the desk, as the pages hold them: bounded, ordered by change.
 
-Pure: no clock, no thread, no page. An alert as it travels to a page is a `Row`,
-a flat dict with times in epoch milliseconds and nothing that JSON cannot say. The
-text in a row is as the drones sent it; who shows it must show it as text.
+What is resolved has room of its own, so that it never displaces what waits for
+somebody, and every page hears that it was resolved. Pure: no clock, no thread, no
+page. An alert as it travels to a page is a `Row`, a flat dict with times in epoch
+milliseconds and nothing that JSON cannot say. The text in a row is as the drones
+sent it; who shows it must show it as text.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
-#: Alerts that a page holds at most.
+#: Alerts that a page holds at most, and as many resolved ones.
 CAPACITY = 2_000
 
 _AS_IS = (
@@ -39,14 +41,31 @@ _AS_IS = (
     "late",
     "words",
     "others",
+    "case_version",
+    "acknowledged_by",
+    "assigned_to",
+    "resolved_by",
+    "reason",
+    "comments",
 )
-_TIMES = ("time", "first_time", "accepted_at", "raised_at")
+_TIMES = (
+    "time",
+    "first_time",
+    "accepted_at",
+    "raised_at",
+    "recovered_at",
+    "acknowledged_at",
+    "resolved_at",
+    "escalated_at",
+    "silenced_until",
+)
 
 
-def row_of(alert: Mapping[str, Any]) -> Row:
-    """An alert of the desk as it travels to a page."""
+def row_of(alert: Mapping[str, Any], district: str | None = None) -> Row:
+    """An alert of the desk, and the district it is in, as it travels to a page."""
     row: Row = {key: _finite(alert.get(key)) for key in _AS_IS}
     row.update({key: _milliseconds(alert.get(key)) for key in _TIMES})
+    row["district"] = district
     return row
 
 
@@ -59,12 +78,14 @@ def _milliseconds(value: datetime | None) -> int | None:
 
 
 class Board:
-    """The last alerts that changed, at most ``capacity``; the one that changed longest ago gives way."""
+    """The last alerts that changed, at most ``capacity`` and as many resolved; of each, the oldest change gives way."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
         self.revision = 0
         self._rows: OrderedDict[str, Row] = OrderedDict()
+        self._resolved: OrderedDict[str, None] = OrderedDict()
+        self._unresolved: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,10 +95,22 @@ class Board:
         for row in rows:
             if row["revision"] <= self.revision:
                 continue
-            self._rows[row["alert_id"]] = row
-            self._rows.move_to_end(row["alert_id"])
+            alert_id = row["alert_id"]
+            self._rows[alert_id] = row
+            self._rows.move_to_end(alert_id)
+            here, there = self._resolved, self._unresolved
+            if row["state"] != "resolved":
+                here, there = there, here
+            there.pop(alert_id, None)
+            here[alert_id] = None
+            here.move_to_end(alert_id)
             self.revision = row["revision"]
-        return [self._rows.popitem(last=False)[0] for _ in range(len(self._rows) - self.capacity)]
+        gone = []
+        for ids in (self._unresolved, self._resolved):
+            gone += [ids.popitem(last=False)[0] for _ in range(len(ids) - self.capacity)]
+        for alert_id in gone:
+            del self._rows[alert_id]
+        return gone
 
     def since(self, revision: int) -> list[Row]:
         """The rows changed after ``revision``, ordered by revision."""

@@ -5,7 +5,8 @@ changed after the revision it has, about every 50 ms, reads the live snapshot
 twice a second, and wakes every seat when there is news. Waking must be cheap and
 must not block: a page schedules itself and then takes from the hub what it has
 not seen yet, so that a slow page misses nothing and holds up nobody. While no
-page is open the desk is read at the slower pace.
+page is open the desk is read at the slower pace. It also keeps the desk's clock: about
+once a second what nobody acknowledged in time is escalated.
 """
 
 from __future__ import annotations
@@ -13,22 +14,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 
 from dashboards.board import CAPACITY, Board, Row, row_of
 from dashboards.pulse import MISSING, Pulse, read_pulse
+from pipeline.districts import Districts
 from pipeline.errors import PeacewatchError
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 STATUS_S = 0.5
+ESCALATE_S = 1.0
 _BATCH = 1_000
+_REFUSALS = 500
 
 
 class AlertSource(Protocol):
@@ -41,6 +47,16 @@ class AlertSource(Protocol):
     def counts(self) -> dict[str, int]: ...
 
     def close(self) -> None: ...
+
+
+class Casework(Protocol):
+    """What the hub asks of the work on alerts."""
+
+    def newest(self) -> int: ...
+
+    def refusals(self, after: int) -> list[dict[str, Any]]: ...
+
+    def escalate(self) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -65,8 +81,20 @@ class News:
 class Hub:
     """See the module. ``open_desk`` is called in the hub's thread, and again after a failure."""
 
-    def __init__(self, open_desk: Callable[[], AlertSource], live_path: Path, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        open_desk: Callable[[], AlertSource],
+        live_path: Path,
+        capacity: int = CAPACITY,
+        *,
+        cases: Casework | None = None,
+        districts: Districts | None = None,
+    ) -> None:
         self.status = Status()
+        self._cases = cases
+        self._districts = districts
+        self._heard: int | None = None
+        self._refusals: deque[dict[str, Any]] = deque(maxlen=_REFUSALS)
         self._open_desk = open_desk
         self._desk: AlertSource | None = None
         self._live_path = live_path
@@ -128,14 +156,22 @@ class Hub:
         with self._lock:
             return self._board.since(revision)
 
+    def refusals(self, after: int) -> list[dict[str, Any]]:
+        """What officers were refused since row ``after`` of the audit, oldest first."""
+        return [refusal for refusal in tuple(self._refusals) if refusal["number"] > after]
+
     def _run(self) -> None:
-        next_status = 0.0
+        next_status = next_escalation = 0.0
         while not self._stopping:
             fresh = self._read_desk()
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + STATUS_S
+                self._hear_refusals()
                 self._read_status()
                 fresh = True
+            if time.monotonic() >= next_escalation:
+                next_escalation = time.monotonic() + ESCALATE_S
+                self._escalate()
             if fresh:
                 self._wake_all()
             self._nudge.wait(POLL_S if self._seats and self.status.desk_error is None else STATUS_S)
@@ -151,7 +187,7 @@ class Hub:
                 self._read_newest(self._desk)
             fresh = False
             while changed := self._desk.changes(self._board.revision, _BATCH):
-                rows = [row_of(alert) for alert in changed]
+                rows = self._rows_of(changed)
                 with self._lock:
                     self._board.apply(rows)
                 fresh = True
@@ -165,9 +201,37 @@ class Hub:
         """Begin with what is newest: walking through all changes of an old desk would take long."""
         held = desk.alerts("open", self._board.capacity)
         held += desk.alerts("recovered", self._board.capacity - len(held))
-        rows = sorted(map(row_of, held), key=lambda row: int(row["revision"]))
+        held += desk.alerts("resolved", self._board.capacity)
+        rows = sorted(self._rows_of(held), key=lambda row: int(row["revision"]))
         with self._lock:
             self._board.apply(rows)
+
+    def _rows_of(self, alerts: list[dict[str, Any]]) -> list[Row]:
+        if self._districts is None or not alerts:
+            return [row_of(alert) for alert in alerts]
+        lat, lon = (np.array([alert[key] for alert in alerts], np.float64) for key in ("lat", "lon"))
+        names = self._districts.names
+        at = self._districts.of_places(lat, lon)
+        return [row_of(one, names[i] if i >= 0 else None) for one, i in zip(alerts, at.tolist(), strict=True)]
+
+    def _hear_refusals(self) -> None:
+        if self._cases is None:
+            return
+        try:
+            if self._heard is None:
+                self._heard = self._cases.newest()
+            for refusal in self._cases.refusals(self._heard):
+                self._refusals.append(refusal)
+                self._heard = refusal["number"]
+        except PeacewatchError as error:
+            log.warning("what was refused cannot be read: %s", error.message)
+
+    def _escalate(self) -> None:
+        try:
+            if self._cases is not None:
+                self._cases.escalate()
+        except PeacewatchError as error:
+            log.warning("overdue alerts cannot be escalated: %s", error.message)
 
     def _read_status(self) -> None:
         counts, error = self.status.counts, self.status.desk_error

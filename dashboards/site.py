@@ -13,7 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dashboards.hub import Hub
+from dashboards.map.fleet_board import FleetBoard
+from dashboards.map.ground import Ground
 from pipeline.desk.office import Office
+from pipeline.districts import Districts
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import Workspace
 
@@ -34,7 +37,10 @@ class Site:
         self.workspace = workspace
         self.settings = workspace.settings
         self.office = Office(workspace)
-        self.hub = Hub(lambda: self.office.desk, workspace.live_path)
+        self.districts = Districts.of(workspace)
+        self.hub = Hub(lambda: self.office.desk, workspace.live_path, cases=self.office.cases, districts=self.districts)
+        self.ground = Ground.of(workspace, self.districts)
+        self.fleet = FleetBoard(workspace)
         self.pool = ThreadPoolExecutor(_THREADS, "dashboard-work")
         self._visits: set[Visit] = set()
         self._lock = threading.Lock()
@@ -44,6 +50,7 @@ class Site:
     def start(self) -> None:
         """Start the services' threads."""
         self.hub.start()
+        self.fleet.start()
         self._doorkeeper.start()
 
     def close(self) -> None:
@@ -51,6 +58,7 @@ class Site:
         self._closing.set()
         self._doorkeeper.join()
         self.hub.close()
+        self.fleet.close()
         self.pool.shutdown(cancel_futures=True)
         self.office.close()
 

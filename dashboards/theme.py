@@ -78,4 +78,4 @@ DARK = Theme(
 
 def style_sheet() -> str:
     """Both themes: the dark one wherever ``data-theme="dark"`` is set on the page."""
-    return f":root{{{LIGHT.css()}}}:root[data-theme=dark]{{{DARK.css()}}}"
+    return f":root{{color-scheme:light;{LIGHT.css()}}}:root[data-theme=dark]{{color-scheme:dark;{DARK.css()}}}"

@@ -1,40 +1,91 @@
-// What is known of the selected alert.
+// What is known of the selected alert, what was done to it, and what can be.
 
-import { capital, citizen, el, icon, kind, lateness, number, place, score } from "./format.js"
+import { capital, citizen, el, icon, lateness, number, place, score, setText } from "./format.js"
+import { standing } from "./state.js"
+import { historyLine } from "./work.js"
+
+const ASK_AFTER_MS = 250 // whoever walks through the list does not look at each
 
 export class Detail {
-  constructor(clock, onClose) {
-    this.clock = clock
-    this.onClose = onClose
+  // `ask` is called with the alert whose history is wanted.
+  constructor(clock, limits, work, ask, onClose) {
+    Object.assign(this, { clock, limits, ask })
+    this.row = null
+    this.written = ""
     this.element = el("section", "detail card")
     this.element.setAttribute("aria-label", "Selected alert")
-    this.show(null)
+    this.empty = el("p", "empty", "Select an alert, in the list or on the map, to see what is known of it and what was done.")
+    const close = el("button", "quiet", icon("close"))
+    close.setAttribute("aria-label", "Close the details")
+    close.addEventListener("click", onClose)
+    this.badge = el("span", "badge")
+    this.name = el("h2")
+    this.id = el("span", "id")
+    this.state = el("p", "standing")
+    this.facts = el("dl")
+    this.history = el("ol", "history")
+    this.history.setAttribute("aria-label", "What was done")
+    const { nodes, write } = work.buttons(() => (this.row ? [this.row] : []))
+    this.writeButtons = write
+    this.actions = el("footer", "work", ...nodes)
+    this.head = el("header", "", this.badge, this.name, this.id, close)
+    this.scroll = el("div", "facts", this.state, this.facts, el("h3", "", "What was done"), this.history)
+    this.scroll.tabIndex = 0
+    this.element.append(this.empty)
+    setInterval(() => this.row && this.writeState(), 1000)
   }
 
   show(row) {
+    const other = row?.alert_id !== this.row?.alert_id
+    const worked = other || row?.case_version !== this.row?.case_version || row?.comments !== this.row?.comments
+    this.row = row
     this.element.classList.toggle("open", row != null)
-    if (!row) {
-      this.element.replaceChildren(el("p", "empty", "Select an alert, in the list or on the map, to see what is known of it."))
-      return
+    if (other) {
+      this.history.replaceChildren()
+      this.element.replaceChildren(...(row ? [this.head, this.scroll, this.actions] : [this.empty]))
+      this.scroll.scrollTop = 0
     }
-    const close = el("button", "quiet", icon("close"))
-    close.setAttribute("aria-label", "Close the details")
-    close.addEventListener("click", () => this.onClose())
-    const badge = el("span", `badge ${kind(row)}`, icon(kind(row)), row.state === "open" ? capital(row.severity) : `${capital(row.severity)}, ${row.state}`)
-    const facts = el("dl", "",
+    clearTimeout(this.asking)
+    if (!row) return
+    this.write(row)
+    if (worked) this.asking = setTimeout(() => this.ask(row.alert_id), other ? ASK_AFTER_MS : 0)
+  }
+
+  showHistory({ alert_id, entries }) {
+    if (this.row?.alert_id !== alert_id) return
+    this.history.replaceChildren(...entries.map((entry) => historyLine(this.clock, entry)))
+    if (!entries.length) this.history.append(el("li", "muted", "Nothing yet."))
+  }
+
+  write(row) {
+    const look = row.severity === "critical" ? "critical" : "high"
+    setText(this.name, citizen(row))
+    setText(this.id, row.citizen_name && row.citizen_id ? row.citizen_id : "")
+    this.writeState()
+    this.writeButtons()
+    // What is selected to be copied, or scrolled to, stays as long as nothing in it changes.
+    const said = JSON.stringify({ ...row, revision: 0 })
+    if (said === this.written) return
+    this.written = said
+    this.badge.className = `badge ${look}`
+    this.badge.replaceChildren(icon(look), capital(row.severity))
+    this.facts.replaceChildren(
       ...this.fact("Score", `${score(row.score)}, limit ${number(row.threshold)}`, `worst ${score(row.worst_peacescore)} of 100, ${number(row.findings)} bad sighting${row.findings === 1 ? "" : "s"}`),
       ...this.fact("Action", row.action || "not said"),
       ...this.fact("Words", ...this.words(row.words)),
       ...this.fact("Others", ...this.others(row.others)),
-      ...this.fact("Seen", this.clock.moment(row.time), `by ${row.drone_id ?? "an unknown drone"} at ${place(row)}`),
+      ...this.fact("Where", row.district == null ? place(row) : `District ${row.district}`, row.district == null ? "" : place(row)),
+      ...this.fact("Seen", this.clock.moment(row.time), `by ${row.drone_id ?? "an unknown drone"}`),
       ...this.fact("Accepted", this.clock.moment(row.accepted_at), lateness(row)),
       ...this.fact("Raised", this.clock.moment(row.raised_at), `rule ${row.rule}`))
-    const scroll = this.element.querySelector(".facts")?.scrollTop ?? 0
-    const same = this.element.dataset.id === row.alert_id
-    const id = row.citizen_name && row.citizen_id ? el("span", "id", row.citizen_id) : null
-    this.element.replaceChildren(el("header", "", badge, el("h2", "", citizen(row)), id, close), el("div", "facts", facts))
-    this.element.dataset.id = row.alert_id
-    if (same) this.element.querySelector(".facts").scrollTop = scroll
+  }
+
+  writeState() {
+    const { key, word, note, late } = standing(this.row, this.clock, this.limits)
+    if (this.state.dataset.state !== key) this.state.replaceChildren(icon(key), el("span"))
+    this.state.dataset.state = key
+    this.state.classList.toggle("overdue", Boolean(late))
+    setText(this.state.lastChild, note ? `${word}, ${note}` : word)
   }
 
   fact(name, ...values) {

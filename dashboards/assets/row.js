@@ -1,18 +1,20 @@
 // One row of the list: its node, and what is written in it.
 
 import { capital, citizen, duration, el, icon, kind, lateness, number, place, score, setText } from "./format.js"
+import { standing } from "./state.js"
 
-const CELLS = ["severity", "name", "action", "score", "limit", "age", "time", "late", "place", "drone", "state"]
+const CELLS = ["severity", "name", "action", "score", "limit", "age", "time", "late", "place", "drone", "state", "due"]
 
 export function makeRow(item) {
   const cell = Object.fromEntries(CELLS.map((name) => [name, el("span", name)]))
   const node = el("div", "row",
+    el("div", "c-mark", el("span", "mark", icon("check"))),
     el("div", "c-severity", cell.severity),
     el("div", "c-who", cell.name, cell.action),
     el("div", "c-score", cell.score, cell.limit),
     el("div", "c-when", el("span", "ages", cell.age, cell.late), cell.time),
     el("div", "c-where", cell.place, cell.drone),
-    el("div", "c-state", cell.state))
+    el("div", "c-state", cell.state, cell.due))
   node.setAttribute("role", "option")
   node.dataset.id = item.row.alert_id
   node.id = `alert-${item.row.alert_id}`
@@ -24,11 +26,10 @@ export function makeRow(item) {
   Object.assign(item, { node, cell })
 }
 
-export function writeRow(item, clock) {
+export function writeRow(item, clock, limits) {
   const { row, node, cell } = item
   if (node.dataset.kind !== kind(row) || node.dataset.severity !== row.severity) {
     cell.severity.replaceChildren(icon(row.severity === "critical" ? "critical" : "high"), capital(row.severity))
-    cell.state.replaceChildren(...(row.state === "recovered" ? [icon("recovered")] : []), capital(row.state))
     node.dataset.kind = kind(row)
     node.dataset.severity = row.severity
   }
@@ -38,11 +39,21 @@ export function writeRow(item, clock) {
   setText(cell.limit, `limit ${number(row.threshold)}`)
   setText(cell.time, clock.moment(row.raised_at))
   setText(cell.late, lateness(row))
-  setText(cell.place, place(row))
+  setText(cell.place, row.district == null ? place(row) : `District ${row.district}`)
   setText(cell.drone, row.drone_id ?? "unknown drone")
-  writeAge(item, clock)
+  writeClock(item, clock, limits)
 }
 
-export function writeAge(item, clock) {
-  setText(item.cell.age, duration(clock.now() - item.row.raised_at))
+// What the passing of time changes.
+export function writeClock(item, clock, limits) {
+  const { row, node, cell } = item
+  setText(cell.age, duration(clock.now() - row.raised_at))
+  const { key, word, note, late } = standing(row, clock, limits)
+  if (node.dataset.state !== key || item.word !== word) {
+    cell.state.replaceChildren(icon(key), el("span", "", word))
+    node.dataset.state = key
+    item.word = word
+  }
+  setText(cell.due, note)
+  node.classList.toggle("overdue", Boolean(late))
 }
