@@ -117,7 +117,13 @@ def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.serv
         ) from error
     settings = server._tornado.settings
     settings["xsrf_cookie_name"] = "__Host-peacewatch-xsrf"
-    settings["xsrf_cookie_kwargs"] = {"secure": True, "httponly": True, "samesite": "Lax", "path": "/"}
+    settings["xsrf_cookie_kwargs"] = {
+        "secure": True,
+        "httponly": True,
+        "samesite": "Lax",
+        "path": "/",
+        "expires_days": None,
+    }
     server._tornado.transforms.append(SecurityHeaders)
     # Only known now if the port was 0; the default would allow "localhost" whatever the host.
     origins = server._tornado.websocket_origins

@@ -187,10 +187,6 @@ class SignIn(_Section):
     purpose: Literal["session", "person"] = Field(
         "session", description="a purpose is asked for once a session, or for each person looked at"
     )
-    oidc_issuer: str = Field("", description="OpenID Connect provider, https://HOST/...; empty for passwords only")
-    oidc_client_id: str = Field("", description="this dashboard's id there")
-    oidc_client_secret: str = Field("", description="its secret; better in the environment than in the file")
-    oidc_claim: str = Field("preferred_username", description="the claim that is a user's name here")
 
 
 class Settings(_Section):

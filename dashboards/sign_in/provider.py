@@ -77,6 +77,8 @@ class SignedIn(AuthProvider):
             told = f"{page.title} is not for the role of {session.user.role}: it may not {page.right}."
             if page.route != path:
                 raise HTTPError(403, told)
+            # Asked for again while the page is made, which would not end.
+            handler.current_user = session.user.name
             handler.set_status(403)
             raise Finish(refused_page(handler, self._force, session.user, told))
         handler.request.peacewatch_session = session  # type: ignore[attr-defined]

@@ -60,7 +60,7 @@ class Users:
         self._clock = clock
 
     def add(self, name: str, role: str, password: str | None, by: Actor, display_name: str | None = None) -> User:
-        """Let somebody in; without a password only through the provider of ``[sign_in]``.
+        """Let somebody in; without a password only once they are given one.
 
         Raises `UsageError` if the name is taken or unfit, the role unknown or the password too short.
         """
