@@ -36,7 +36,7 @@ from pipeline.workspace import Workspace
 _RECORD = "requeued.jsonl"
 _BATCH_BYTES = 4_000_000
 #: Values that a reason quotes, which may name people.
-_QUOTED = re.compile(r"(?<=failed to parse ).*|(?<=\bgot ).*|(?<!field )'[^']*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"(field '[^']*')|((?:failed to parse|\bgot) ).*|'[^']*'|\"[^\"]*\"")
 _PARTICULARS = re.compile(r"\[\d+\]|\bis \S+(?=: )|^\d+(?= bytes)|\b0x[0-9a-f]+|\b(?:at|line|column|char|row) \d+")
 _NUMBER = re.compile(r"[-+.:\w]*\d[-+.:\w]*")
 
@@ -45,7 +45,9 @@ Ints = npt.NDArray[np.int64]
 
 def kind_of(reason: str) -> str:
     """A reason without what only one line can say: numbers, places and quoted values give way to an ellipsis."""
-    return _PARTICULARS.sub(lambda found: _NUMBER.sub("…", found[0]), _QUOTED.sub("…", reason))
+    return _PARTICULARS.sub(
+        lambda found: _NUMBER.sub("…", found[0]), _QUOTED.sub(lambda found: found[1] or f"{found[2] or ''}…", reason)
+    )
 
 
 def waiting(workspace: Workspace) -> dict[str, int]:

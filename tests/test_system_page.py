@@ -164,7 +164,7 @@ def test_a_supervisor_sees_numbers_and_lines_but_requeues_nothing(visit: Any, se
     write_snapshot(served.workspace.live_path, said)
     expect(counter(page, "lag")).to_have_text("1,234")
     expect(page.get_by_role("row").filter(has_text="w-1")).to_contain_text("40 %")
-    expect(page.locator(".bar")).to_have_count(2)
+    expect(page.locator("rect.bar")).to_have_count(2)
     expect(page.get_by_role("button", name="Requeue all")).to_have_count(0)
     page.locator(".reject").filter(has_text="is missing").get_by_role("button", name="Show lines").click()
     expect(page.locator(".raw code:visible")).to_have_count(2)
