@@ -34,6 +34,7 @@ from pipeline.workspace import Rules, parse_comparison
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt,
 }  # fmt: skip
+_SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">"}
 _COLUMNS = ("x", "y", "when", "action", "drone")
 _KINDS = {"good": ("circle", 5), "high": ("circle", 9), "critical": ("diamond", 14)}
 _TICKS = DatetimeTickFormatter(hours="%H:%M", hourmin="%H:%M", minutes="%H:%M", minsec="%H:%M:%S", days="%d %b")
@@ -123,7 +124,7 @@ class ScoreChart:
         for parts in self._moments:
             for part in parts:
                 self.figure.center.remove(part)
-        moments = [("first bad score", alert["first_time"]), ("latest", alert["time"])]
+        moments = [("first bad score", alert["first_time"]), ("latest bad score", alert["time"])]
         if alert["time"] == alert["first_time"]:
             moments = [("bad score", alert["time"])]
         if alert["recovered_at"] is not None:
@@ -151,6 +152,7 @@ class ScoreChart:
         plot.yaxis.axis_label = "score"
         plot.yaxis.axis_label_text_font_style = "normal"
         plot.xgrid.visible = False
+        plot.axis.minor_tick_line_color = None
         self._bounds = {kind: self._bound(plot, kind) for kind in ("high", "critical")}
         self._line_mark = plot.line("x", "y", source=self._line, line_width=1.5)
         self._marks = {
@@ -169,10 +171,11 @@ class ScoreChart:
         side = {"top": limit} if sign in ("<", "<=") else {"bottom": limit}
         box = BoxAnnotation(fill_alpha=0.10, line_color=None, **side)
         span = Span(location=limit, dimension="width", line_dash="dashed", line_width=1.2)
-        label = Label(
-            x=6, y=limit, x_units="screen", y_units="data", y_offset=1, text=f"{kind} {sign} {limit:g}",
-            text_font_size="11px",
-        )  # fmt: skip
+        # Two limits may lie close together: their texts stand on different sides of their lines.
+        below = (kind == "critical") == ("top" in side)
+        text = f"{kind} {_SIGNS[sign]} {limit:g}"
+        label = Label(x=6, y=limit, x_units="screen", text=text, text_font_size="11px")
+        label.update(text_baseline="top" if below else "bottom", y_offset=-1 if below else 1)
         for part in (box, span, label):
             plot.add_layout(part)
         return box, span, label

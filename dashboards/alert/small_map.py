@@ -15,14 +15,17 @@ from bokeh.models import ColumnDataSource, CustomJS, DataRange1d, HoverTool, Pan
 from bokeh.plotting import figure
 
 from dashboards.alert.look import NEAR_M, Alert
-from dashboards.map.place import Box, grid, stretch, to_plane
+from dashboards.map.place import Box, grid, nice_step, stretch, to_plane
 from dashboards.theme import LIGHT, Theme
 from pipeline.workspace import Area
 
-#: Lines of the base: one each so many metres, so far on each side.
-_GRID_M, _REACH_M = 100.0, 4_000.0
+#: How far one sees at least, metres on each side, and so many lines of the base.
+_LEAST_M, _LINES = 25.0, 40
+#: Places closer than this are one mark, degrees; about ten metres.
+_SAME_PLACE = 1e-4
+_NAMED = 8
 _GROUND = "ground.setv({start: view.start / factor, end: view.end / factor})"
-_PEOPLE = ("x", "y", "name", "score", "away", "when")
+_PEOPLE = ("x", "y", "size", "count", "names", "away", "when")
 
 
 class SmallMap:
@@ -48,19 +51,20 @@ class SmallMap:
             return
         x, y = to_plane(alert["lat"], alert["lon"])
         factor = stretch(alert["lat"])
-        half = NEAR_M * factor * 1.25
-        view = Box(x - half, y - half, x + half, y + half)
-        self._corners.data = {"x": [view.x0, view.x1], "y": [view.y0, view.y1]}
-        reach = _REACH_M * factor
-        lines = grid(Box(x - reach, y - reach, x + reach, y + reach), _GRID_M * factor)
+        people = list(near)
+        half = min(NEAR_M, max([_LEAST_M, *(one["distance_m"] for one in people)])) * factor * 1.25
+        self._corners.data = {"x": [x - half, x + half], "y": [y - half, y + half]}
+        step = nice_step(half / factor, 2) * factor
+        reach = step * _LINES
+        lines = grid(Box(x - reach, y - reach, x + reach, y + reach), step)
         self._grid_source.data = {name: [line[i] for line in lines] for i, name in enumerate(("x0", "y0", "x1", "y1"))}
         self._reach.data = {"x": [x], "y": [y], "r": [NEAR_M * factor]}
         way = [to_plane(row["lat"], row["lon"]) for row in track if None not in (row["lat"], row["lon"])]
         self._track.data = _columns(way)
         self._drone.data = _columns(way[-1:])
         self._alert.data = _columns([(x, y)])
-        people = [self._person(one) for one in near]
-        self._people.data = {name: [one[name] for one in people] for name in _PEOPLE}
+        marks = [self._mark(group) for group in _by_place(people)]
+        self._people.data = {name: [mark[name] for mark in marks] for name in _PEOPLE}
         self._severity = "critical" if alert["severity"] == "critical" else "high"
         self._alert_mark.glyph.update(
             marker="diamond" if self._severity == "critical" else "circle",
@@ -78,17 +82,27 @@ class SmallMap:
         self._stops.glyph.update(fill_color=theme.surface, line_color=theme.muted)
         self._drone_mark.glyph.update(fill_color=theme.muted, line_color=theme.surface)
         self._people_mark.glyph.update(fill_color=theme.accent, line_color=theme.surface)
+        self._counts.glyph.text_color = theme.ink
         self._alert_mark.glyph.update(fill_color=getattr(theme, self._severity), line_color=theme.surface)
         self._scale.update(
             bar_line_color=theme.muted, label_text_color=theme.muted, background_fill_color=None, border_line_color=None
         )
 
-    def _person(self, one: dict[str, Any]) -> dict[str, Any]:
-        x, y = to_plane(one["lat"], one["lon"])
-        when = datetime.fromtimestamp(one["time"] / 1000, UTC).astimezone(self._zone)
-        score = "unknown" if one["peacescore"] is None else f"{one['peacescore']:g}"
-        return {"x": x, "y": y, "name": one["name"], "score": score, "away": f"{one['distance_m']:.0f} m",
-                "when": f"{when:%H:%M:%S}"}  # fmt: skip
+    def _mark(self, group: list[dict[str, Any]]) -> dict[str, Any]:
+        """One mark for those who were seen at the same place."""
+        first, last = (time(one["time"] for one in group) for time in (min, max))
+        when = [f"{datetime.fromtimestamp(time / 1000, UTC).astimezone(self._zone):%H:%M:%S}" for time in (first, last)]
+        x, y = to_plane(group[0]["lat"], group[0]["lon"])
+        more = [f"and {len(group) - _NAMED} more"] if len(group) > _NAMED else []
+        return {
+            "x": x,
+            "y": y,
+            "size": 9 + 2 * len(group) ** 0.5,
+            "count": str(len(group)) if len(group) > 1 else "",
+            "names": ", ".join([one["name"] for one in group[:_NAMED]] + more),
+            "away": f"{group[0]['distance_m']:.0f} m",
+            "when": when[0] if first == last else f"{when[0]} to {when[1]}",
+        }
 
     def _build(self) -> figure:
         plot = figure(
@@ -104,7 +118,10 @@ class SmallMap:
         self._way = plot.line("x", "y", source=self._track, line_width=1.5)
         self._stops = plot.scatter("x", "y", source=self._track, size=5)
         self._drone_mark = plot.scatter("x", "y", source=self._drone, marker="triangle", size=13)
-        self._people_mark = plot.scatter("x", "y", source=self._people, marker="square", size=9)
+        self._people_mark = plot.scatter("x", "y", source=self._people, marker="square", size="size")
+        self._counts = plot.text(
+            "x", "y", source=self._people, text="count", x_offset=10, y_offset=-8, text_font_size="12px"
+        )
         self._alert_mark = plot.scatter("x", "y", source=self._alert, marker="circle", size=14, line_width=1.5)
         ground = Range1d()
         follow = CustomJS(args={"view": plot.x_range, "ground": ground, "factor": self._factor}, code=_GROUND)
@@ -115,10 +132,18 @@ class SmallMap:
             padding=4,
         )  # fmt: skip
         plot.add_layout(self._scale)
-        tooltips = [("", "@name"), ("score", "@score"), ("away", "@away"), ("seen", "@when")]
+        tooltips = [("", "@names"), ("away", "@away"), ("seen", "@when")]
         wheel = WheelZoomTool()
         plot.add_tools(PanTool(), wheel, HoverTool(renderers=[self._people_mark], tooltips=tooltips))
         return plot
+
+
+def _by_place(people: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """People, grouped by where they were seen, the nearest first."""
+    groups: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for one in people:
+        groups.setdefault((round(one["lat"] / _SAME_PLACE), round(one["lon"] / _SAME_PLACE)), []).append(one)
+    return list(groups.values())
 
 
 def _places() -> ColumnDataSource:

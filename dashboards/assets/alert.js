@@ -33,7 +33,7 @@ class AlertPage {
   constructor(model, place, format) {
     Object.assign(this, { model, place, format })
     this.clock = new format.Clock(model.timezone)
-    this.cards = Object.fromEntries(["near", "words", "others", "done"].map((name) => [name, this.card(name)]))
+    this.cards = Object.fromEntries(["near", "words", "others", "done"].map((name) => [name, format.el("section", `card ${name}`)]))
     place.grid.append(...Object.values(this.cards))
     model.on("msg:custom", (event) => this.told(event.data ?? event))
     document.addEventListener("peacewatch-status", ({ detail }) => this.clock.set(detail.at * 1000))
@@ -53,11 +53,6 @@ class AlertPage {
     if (message.changed) this.say("This alert has changed since you opened it.", true)
     if (message.failed) this.say(message.failed)
     if (message.notebook) this.download(message.notebook)
-  }
-
-  card(name) {
-    const node = this.format.el("section", `card ${name}`)
-    return node
   }
 
   wait(text) {
@@ -105,10 +100,10 @@ class AlertPage {
     facts.replaceChildren(...this.facts(said))
     this.title(chart, "Score before and after", this.legend({ critical: "critical", high: "high" }))
     this.title(map, "Around the alert", this.mapLegend())
-    this.fill("near", `Who was near`, "within 150 m and 5 min", said.near.map((one) => this.person(one)), "Nobody else was seen.")
+    this.fill("near", "Who was near", "within 150 m and 5 min", said.near.map((one) => this.person(one)), "Nobody else was seen.")
     this.fill("words", "Words around", "reports that heard each", [this.words(said.words)], "None were heard.", !said.words.length)
-    this.fill("others", "Other alerts of this citizen", "", said.others.map((one) => this.other(one)), "There is no other.")
-    this.fill("done", "What was done", this.looks(said.looks), said.done.map((one) => this.deed(one)), "Nothing yet.")
+    this.fill("others", "Other alerts", "", said.others.map((one) => this.other(one)), "This citizen has no other alert.")
+    this.fill("done", "What was done", "", [...said.done.map((one) => this.deed(one)), this.looks(said.looks)], "")
     document.title = `Alert ${said.alert.alert_id} · Peacewatch`
   }
 
@@ -204,8 +199,8 @@ class AlertPage {
   }
 
   looks({ count, people, who, at }) {
-    if (!count) return ""
-    return `looked at ${count === 1 ? "once" : `${count} times`} by ${people === 1 ? who : `${people} people, last ${who}`}, ${this.clock.moment(at)}`
+    const times = count === 1 ? "once" : `${count} times`
+    return this.format.el("p", "line muted looks", `Looked at ${times} by ${people === 1 ? who : `${people} people, last by ${who}`}, ${this.clock.moment(at)}`)
   }
 
   say(text, reload = false) {
