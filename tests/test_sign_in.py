@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -406,3 +407,28 @@ def test_the_audit_is_searched_and_exported(page: Any, served: Served) -> None:
     assert (exported["action"], exported["user_name"]) == ("audit exported", "adam")
     assert (searched["action"], searched["details"]) == ("audit searched", {"action": "user added", "text": "lin"})
     assert served.office.audit_problems() == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_with_a_certificate_pages_and_their_sockets_are_encrypted(browser: Any, tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "force")
+    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
+    files = ["-keyout", workspace.root / "key.pem", "-out", workspace.root / "chain.pem"]
+    subprocess.run([*making, *files], check=True, capture_output=True)
+    office = Office(workspace)
+    office.users.add("adam", "administrator", PASSWORD, BY)
+    office.close()
+    tls = {"PEACEWATCH_DASHBOARD_CERTIFICATE": "chain.pem", "PEACEWATCH_DASHBOARD_CERTIFICATE_KEY": "key.pem"}
+    command = [sys.executable, "-c", SERVE, str(workspace.root)]
+    context = browser.new_context(ignore_https_errors=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **tls}) as process:
+        assert process.stdout is not None
+        served = Served(process.stdout.readline().strip(), office)
+        assert served.url.startswith("https://127.0.0.1:")
+        page = context.new_page()
+        sign_in(page, served, "adam", "/users")
+        page.get_by_text("1, 1 signed in").wait_for()
+        answer = page.request.get(f"{served.url}/sign-in")
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        context.close()
+        process.terminate()
