@@ -612,11 +612,11 @@ def test_filters_show_what_fits(page: Any, served: Served) -> None:
     )
     expect(alert(page, "High One Too")).to_be_visible()
     expect(alert(page, "Critical One Too")).to_have_count(0)
-    page.get_by_label("District").select_option(districts.of_place(48.81, 2.23))
+    page.get_by_label("District", exact=True).select_option(districts.of_place(48.81, 2.23))
     expect(alert(page, "High One Too")).to_have_count(0)
     page.get_by_label("Search the alerts").fill("placard")
     expect(page.locator(".row .name")).to_have_text(["High One"])
-    page.get_by_label("State").select_option("Mine")
+    page.get_by_label("State", exact=True).select_option("Mine")
     expect(page.locator(".frame .empty")).to_have_text("No alert fits these filters.")
 
 
@@ -662,7 +662,7 @@ def test_many_are_resolved_with_one_note(page: Any, served: Served) -> None:
     expect(toast(page, "Resolved 3 alerts.")).to_be_visible()
     expect(page.locator(".row")).to_have_count(1)
     expect(page.get_by_label("Work on alerts")).to_contain_text("Select all")
-    page.get_by_label("State").select_option("Resolved today")
+    page.get_by_label("State", exact=True).select_option("Resolved today")
     expect(page.locator(".row .due")).to_have_text(["false alarm, by you"] * 3)
     assert {rows.nth(i).locator(".name").text_content() for i in range(3)} == set(names)
     for alert_id in ids:
@@ -724,11 +724,11 @@ def test_a_silence_takes_an_alert_out_of_the_way_until_it_is_lifted(page: Any, s
     page.keyboard.press("m")
     page.get_by_role("dialog").get_by_role("button", name="Silence").click()
     expect(alert(page, "Too Loud")).to_have_count(0)
-    page.get_by_label("State").select_option("Silenced")
+    page.get_by_label("State", exact=True).select_option("Silenced")
     expect(alert(page, "Too Loud").locator(".due")).to_contain_text("until")
     page.locator(".detail").get_by_role("button", name="Lift silence").click()
     expect(alert(page, "Too Loud")).to_have_count(0)
-    page.get_by_label("State").select_option("Unacknowledged")
+    page.get_by_label("State", exact=True).select_option("Unacknowledged")
     expect(alert(page, "Too Loud")).to_be_visible()
 
 

@@ -20,7 +20,7 @@ export function render({ model }) {
   return root
 }
 
-function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Counters, Work, Bar, Dialogs, Toasts, Alarm, know, listen, help }) {
+function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Counters, Work, Bar, Dialogs, Toasts, Alarm, know, hasStranger, listen, help }) {
   const send = (message) => model.send_msg({ token: model.token, ...message })
   const clock = new Clock(model.timezone)
   let told = null
@@ -58,7 +58,11 @@ function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Coun
       dialogs.people = message.people.workers
       list.refill()
     }
-    if (message.rows) list.apply(JSON.parse(message.rows), opened)
+    if (message.rows) {
+      const rows = JSON.parse(message.rows)
+      list.apply(rows, opened)
+      if (opened && rows.some(hasStranger)) send({ people: true })
+    }
     if (message.opened) opened = true
     if (message.outcome) work.answer(message.outcome)
     if (message.failed) work.failed(message.failed)

@@ -12,6 +12,9 @@ export function know(names, self) {
 
 export const who = (name) => (name === me ? "you" : people[name] ?? name)
 
+// Whether a row speaks of somebody whose name is not known here, as of a new colleague.
+export const hasStranger = (row) => [row.acknowledged_by, row.assigned_to, row.resolved_by].some((name) => name != null && !(name in people))
+
 export const isMine = (row) => row.assigned_to === me
 
 export const isResolved = (row) => row.state === "resolved"

@@ -97,6 +97,7 @@ class LivePage(pn.viewable.Viewer):
             self._refusal_cursor = max((one["number"] for one in self._hub.refusals(0)), default=0)
             self._push()
             self._view.tell({"opened": True})
+        if message.get("ready") or message.get("people"):
             self._visit.in_thread(self._people, lambda people: self._view.tell({"people": people}), self._failed)
         if "select" in message:
             alert_id = message["select"]
