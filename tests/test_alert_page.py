@@ -34,6 +34,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
          "--disable-sync", "--no-first-run"]  # fmt: skip
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
+expect.set_options(timeout=20_000)
 
 
 def report(minute: int, *citizens: dict[str, Any], drone: str = "pw-1", lon: float = 2.345) -> dict[str, Any]:
@@ -179,24 +180,6 @@ def test_the_charts_hold_scores_people_and_the_drones_way(page: Any, served: Ser
     assert [3, 3] in lengths  # the citizen's scores
 
 
-def test_a_change_is_told_and_reloading_is_another_look(page: Any, served: Served) -> None:
-    page.goto(f"{served.url}/alert?id={served.alert_id}")
-    tell_purpose(page)
-    before = len(served.trail())
-    served.office.record(Entry(Actor("ben"), "acknowledged", alert_id=served.alert_id, note=EVIL))
-    page.get_by_role("button", name="Reload").first.click()
-    expect(page.locator(".done q").get_by_text(EVIL)).to_be_visible()
-    assert len(served.trail()) == before + 3
-    worse = report(41, citizen("bad", 1), drone="pw-9")
-    file = served.workspace.root / "worse.ndjson"
-    file.write_text(json.dumps(worse))
-    peacewatch(served.workspace.root, "ingest", file)
-    peacewatch(served.workspace.root, "run", "--until-drained")
-    expect(page.get_by_text("This alert has changed since you opened it.")).to_be_visible()
-    page.locator(".notice button").click()
-    expect(page.locator(".fact.score dd").first).to_have_text("1.0")
-
-
 def test_a_notebook_runs_on_the_archive_and_holds_no_names(page: Any, served: Served, tmp_path: Path) -> None:
     page.goto(f"{served.url}/alert?id={served.alert_id}")
     tell_purpose(page)
@@ -263,3 +246,21 @@ def test_a_purpose_for_each_person_is_asked_each_time(
         context.close()
         process.terminate()
         process.wait(20)
+
+
+def test_a_change_is_told_and_reloading_is_another_look(page: Any, served: Served) -> None:
+    page.goto(f"{served.url}/alert?id={served.alert_id}")
+    tell_purpose(page)
+    before = len(served.trail())
+    served.office.record(Entry(Actor("ben"), "acknowledged", alert_id=served.alert_id, note=EVIL))
+    page.get_by_role("button", name="Reload").first.click()
+    expect(page.locator(".done q").get_by_text(EVIL)).to_be_visible()
+    assert len(served.trail()) == before + 3
+    worse = report(41, citizen("bad", 1), drone="pw-9")
+    file = served.workspace.root / "worse.ndjson"
+    file.write_text(json.dumps(worse))
+    peacewatch(served.workspace.root, "ingest", file)
+    peacewatch(served.workspace.root, "run", "--until-drained")
+    expect(page.get_by_text("This alert has changed since you opened it.")).to_be_visible()
+    page.locator(".notice button").click()
+    expect(page.locator(".fact.score dd").first).to_have_text("1.0")
