@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import listed, peacewatch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.desk.audit import Actor, Search
@@ -158,6 +158,7 @@ def test_reasons_are_of_one_kind_but_for_their_particulars(reason: str, kind: st
 # --- the live snapshot that the page of the system reads ---------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), max_size=50))
 def test_every_latency_is_in_one_bucket(seconds: list[float]) -> None:
     counts = histogram_ms(seconds)["counts"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import peacewatch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from site_helpers import employ, sign_in
 
@@ -58,6 +58,7 @@ def test_history_is_what_was_said_with_gaps_where_nobody_watched() -> None:
     assert len(history.since(0)) == 1800, "an hour, and no more"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_are_shown_as_text_that_does_nothing(raw: bytes) -> None:
     shown = shown_bytes(raw)
