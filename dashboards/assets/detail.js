@@ -28,7 +28,8 @@ export class Detail {
     const { nodes, write } = work.buttons(() => (this.row ? [this.row] : []))
     this.writeButtons = write
     this.actions = el("footer", "work", ...nodes)
-    this.head = el("header", "", this.badge, this.name, this.id, close)
+    this.page = el("a", "page", "Its page")
+    this.head = el("header", "", this.badge, this.name, this.id, this.page, close)
     this.scroll = el("div", "facts", this.state, this.facts, el("h3", "", "What was done"), this.history)
     this.scroll.tabIndex = 0
     this.element.append(this.empty)
@@ -61,6 +62,7 @@ export class Detail {
     const look = row.severity === "critical" ? "critical" : "high"
     setText(this.name, citizen(row))
     setText(this.id, row.citizen_name && row.citizen_id ? row.citizen_id : "")
+    this.page.href = new URL(`alert?id=${encodeURIComponent(row.alert_id)}`, document.baseURI)
     this.writeState()
     this.writeButtons()
     // What is selected to be copied, or scrolled to, stays as long as nothing in it changes.
