@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.districts import Chessboard, Districts, Mapped
@@ -40,6 +40,7 @@ def test_a_new_workspace_has_a_chessboard(make_workspace: Callable[..., Workspac
     assert districts.of_place(48.79, 2.3) is None
 
 
+@settings(deadline=None)
 @given(st.floats(-80, 79), st.floats(-179, 170), st.floats(0.01, 1), st.floats(0.02, 8))
 def test_squares_are_about_square_and_every_place_is_in_one(
     south: float, west: float, height: float, stretch: float

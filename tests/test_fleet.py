@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given
+from archive_helpers import BEGIN_US, Archive, report, rows_of
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import StorageError
@@ -20,38 +20,9 @@ from pipeline.lake import follow, upkeep
 from pipeline.lake.fleet import Fleet
 from pipeline.lake.follow import Follower, State
 from pipeline.lake.heat import HEAT_MINUTES, MINUTE_US, Heat, HeatGrid
-from pipeline.lake.stage import Add, write
-from pipeline.lake.tables import Lake, Window
+from pipeline.lake.tables import Lake
 from pipeline.lake.tail import Position, StartOver, commits_since, newest
-from pipeline.schema import TABLES
 from pipeline.workspace import Area, Workspace
-
-BEGIN_US = 1_793_604_600_000_000  # 2026-11-02 07:30 UTC
-
-
-def moment(us: int) -> np.datetime64:
-    return np.datetime64(us, "us")
-
-
-def report(drone: str, minute: float, report_id: int, **values: Any) -> dict[str, Any]:
-    """A report of ``drone``, so many minutes after half past seven."""
-    time = BEGIN_US + round(minute * MINUTE_US)
-    usual = {"drone_id": drone, "report_id": report_id, "time": time, "accepted_at": time + 1000, "lat": 48.8,
-             "lon": 2.3, "battery": 50.0, "temperature": None, "status": "nominal"}  # fmt: skip
-    return usual | values
-
-
-def rows_of(table: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows of a lake table from some of their values; times are microseconds."""
-    schema = TABLES[table]
-
-    def value(row: dict[str, Any], one: pa.Field) -> Any:
-        if one.name == "date":
-            return str(moment(row["time"]).astype("datetime64[D]"))
-        return row.get(one.name)
-
-    return pa.table({one.name: pa.array([value(row, one) for row in rows], one.type) for one in schema}, schema=schema)
-
 
 # --- the fold -------------------------------------------------------------------
 
@@ -92,6 +63,7 @@ def listed(fleet: Fleet) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(_REPORTS, max_size=5))
 def test_folding_is_what_a_dict_would_do(batches: list[list[dict[str, Any]]]) -> None:
     # Which of two rows with the same time and number wins is nobody's business: the archive has no such.
@@ -133,6 +105,7 @@ def test_drones_may_send_any_status() -> None:
 _MINUTES = st.integers(0, 100)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(_MINUTES, st.integers(0, 3)), max_size=10), max_size=6))
 def test_heat_is_of_the_last_hour(batches: list[list[tuple[int, int]]]) -> None:
     heat, until, seen = Heat(), 0, Counter[int]()
@@ -148,6 +121,7 @@ def test_heat_is_of_the_last_hour(batches: list[list[tuple[int, int]]]) -> None:
     assert heat.total((until + HEAT_MINUTES) * MINUTE_US)[0].tolist() == [], "old minutes fall out by themselves"
 
 
+@settings(deadline=None)
 @given(st.floats(-89, 89), st.floats(-180, 180), st.floats(0.1, 1e5))
 def test_a_place_is_in_its_cell(lat: float, lon: float, edge: float) -> None:
     grid = HeatGrid.of(Area(cell_m=edge))
@@ -158,35 +132,6 @@ def test_a_place_is_in_its_cell(lat: float, lon: float, edge: float) -> None:
 
 
 # --- following the archive ------------------------------------------------------
-
-
-class Archive:
-    """The lake of a workspace, and a writer of it."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.lake = Lake.open_for_writing(workspace.lake_path)
-        self._stop = 0
-
-    def commit(self, reports: list[dict[str, Any]], sightings: list[dict[str, Any]] | None = None) -> None:
-        sightings = sightings or []
-        adds: dict[str, list[Add]] = {"identities": [], "rejects": []}
-        for table, rows in (("reports", reports), ("sightings", sightings)):
-            adds[table] = write(self.lake.path / table, table, rows_of(table, rows))
-        self._stop += len(reports)
-        counts = {"reports": len(reports), "sightings": len(sightings), "rejects": 0, "duplicates": 0}
-        self.lake.commit(Window({"log/0": self._stop}, counts), adds)
-
-    def minutes(self, first: int, last: int) -> None:
-        """Commits of three drones, one a minute, each with one sighting that is bad and one that is not."""
-        for minute in range(first, last):
-            reports = [report(drone, minute, 10 * minute + n) for n, drone in enumerate("abc")]
-            sightings = [
-                report(
-                    "a", minute, 10 * minute, score=score, peacescore=score, lat=48.81 + minute % 4 / 100, position=n
-                )
-                for n, score in enumerate((3.0, 60.0))
-            ]
-            self.commit(reports, sightings)
 
 
 @pytest.fixture

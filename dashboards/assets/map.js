@@ -7,7 +7,7 @@ const LAYERS = { alerts: "Alerts", drones: "Drones", heat: "Agitation, last hour
 // The plot must be in its place when this returns, or it is never drawn; all else is put around it.
 export function render({ model }) {
   const [root, canvas] = ["div", "div"].map((tag) => document.createElement(tag))
-  root.className = "pw map-view"
+  root.className = "pw map-frame"
   canvas.className = "plot"
   canvas.append(model.get_child("map"))
   root.append(canvas)
@@ -15,7 +15,7 @@ export function render({ model }) {
   return root
 }
 
-function start(model, root, canvas, { el, setText, number }) {
+function start(model, root, canvas, { el, number }) {
   const plot = () => window.peacewatchMaps?.get(model.plot_id)
   const button = (text, label, act) => {
     const made = el("button", "map-button", text)
@@ -28,7 +28,8 @@ function start(model, root, canvas, { el, setText, number }) {
     button("+", "Zoom in", () => plot()?.zoom(1 / 1.6)),
     button("−", "Zoom out", () => plot()?.zoom(1.6)),
     button("⤢", "Show the whole area", () => plot()?.fit(true)))
-  canvas.append(buttons, switches(model, el))
+  const layers = switches(model, el)
+  canvas.append(el("div", "map-bar", layers.menu, buttons))
   canvas.tabIndex = 0
   canvas.setAttribute("role", "application")
   canvas.setAttribute("aria-label", "Map: arrow keys move it, plus and minus zoom, 0 shows the whole area")
@@ -39,7 +40,8 @@ function start(model, root, canvas, { el, setText, number }) {
   const write = () => {
     const map = plot()
     if (map) map.element = canvas
-    legend(foot, model.legend, { el, setText, number })
+    foot.replaceChildren(...drawn(model.legend, { el, number }))
+    layers.figures.replaceChildren(...heat(model.legend, { el, number }))
     root.dataset.drones = model.legend.drones ?? ""
     root.dataset.drawn = !model.legend.known ? "" : model.legend.cell_m ? "counts" : "drones"
   }
@@ -96,41 +98,47 @@ function switches(model, el) {
     })
     return el("label", "", box, text)
   })
-  const summary = el("summary", "map-button", "Layers")
-  const menu = el("details", "map-layers", summary, el("div", "sheet", ...boxes))
-  document.addEventListener("click", (event) => {
-    if (!event.composedPath().includes(menu)) menu.open = false
+  const figures = el("div", "")
+  boxes.splice(3, 0, figures)
+  const sheet = el("div", "sheet", ...boxes)
+  const open = el("button", "map-button", "Layers")
+  const menu = el("div", "map-layers", open, sheet)
+  // In the browser's top layer, so that a small map does not cut it off.
+  sheet.popover = "auto"
+  open.popoverTargetElement = sheet
+  sheet.addEventListener("toggle", () => {
+    const [under, own] = [open.getBoundingClientRect(), sheet.getBoundingClientRect()]
+    sheet.style.left = `${Math.max(8, Math.min(under.left, innerWidth - own.width - 8))}px`
+    sheet.style.top = `${Math.max(8, Math.min(under.bottom + 4, innerHeight - own.height - 8))}px`
   })
   menu.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return
-    menu.open = false
-    summary.focus()
+    if (event.key !== "Escape" || !sheet.matches(":popover-open")) return
     event.stopPropagation()
+    sheet.hidePopover()
+    open.focus()
   })
-  return menu
+  return { menu, figures }
 }
 
 const metres = (m) => (m >= 1000 ? `${m / 1000} km` : `${m} m`)
 
-function legend(foot, said, { el, number }) {
-  const parts = []
-  if (said.note) parts.push(el("span", "map-note", said.note))
-  if (said.known) {
-    const drones = `${number(said.drones)} drone${said.drones === 1 ? "" : "s"} in view`
-    const silent = said.silent ? `, ${number(said.silent)} silent` : ""
-    const mark = swatch(el, "dot", said.drone_color)
-    parts.push(el("span", "", mark, `${drones}${silent}${said.cell_m ? `, counted in squares of ${metres(said.cell_m)}` : ""}`))
-  }
-  if (said.heat) {
-    const bounds = said.heat
-    const steps = bounds.map((low, i) => {
-      const high = bounds[i + 1] ? bounds[i + 1] - 1 : null
-      const text = high === null ? `${number(low)}+` : high === low ? number(low) : `${number(low)}–${number(high)}`
-      return el("span", "step", swatch(el, "square", said.colors[i]), text)
-    })
-    parts.push(el("span", "map-heat", "Agitated, last hour:", ...steps))
-  }
-  foot.replaceChildren(...parts)
+function drawn(said, { el, number }) {
+  if (said.note) return [el("span", "map-note", said.note)]
+  if (!said.known) return []
+  const drones = `${number(said.drones)} drone${said.drones === 1 ? "" : "s"}`
+  const silent = said.silent ? `, ${number(said.silent)} silent` : ""
+  const squares = said.cell_m ? el("span", "more", `· in squares of ${metres(said.cell_m)}`) : null
+  return [el("span", "map-said", swatch(el, "dot", said.drone_color), el("span", "", `${drones}${silent}`), squares), ...heat(said, { el, number })]
+}
+
+function heat(said, { el, number }) {
+  if (!said.heat) return []
+  const steps = said.heat.map((low, i) => {
+    const next = said.heat[i + 1]
+    const text = next == null ? `${number(low)}+` : next === low + 1 ? number(low) : `${number(low)}–${number(next - 1)}`
+    return el("span", "step", swatch(el, "square", said.colors[i]), text)
+  })
+  return [el("div", "map-heat", el("b", "", "Agitated, last hour:"), ...steps)]
 }
 
 function swatch(el, shape, color) {

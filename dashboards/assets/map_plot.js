@@ -63,12 +63,17 @@ function begin() {
       const [x0, x1, y0, y1] = ends()
       if (!sized() || !(x <= x1 && x >= x0 && y <= y1 && y >= y0)) set(...[x, x, y, y].map((at, i) => at + (i % 2 - 0.5) * (i < 2 ? x1 - x0 : y1 - y0)))
     },
-    // Where a place of the plane is in the frame, pixels from its upper left corner.
-    pixel(x, y) {
+    ends,
+    // Where a place of the plane is on the screen; `element` is set by whoever shows the plot.
+    screen(x, y) {
       const [x0, x1, y0, y1] = ends()
-      return [(x - x0) / (x1 - x0) * plot.inner_width, (y1 - y) / (y1 - y0) * plot.inner_height]
+      const box = this.element.getBoundingClientRect()
+      return [box.x + (x - x0) / (x1 - x0) * plot.inner_width, box.y + (y1 - y) / (y1 - y0) * plot.inner_height]
     },
-    source: (name) => plot.renderers.map((renderer) => renderer.data_source).find((source) => source?.name === name),
+    renderers: (name) => plot.renderers.filter((renderer) => renderer.data_source?.name === name),
+    source(name) {
+      return this.renderers(name)[0]?.data_source
+    },
   }
 }
 

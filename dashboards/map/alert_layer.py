@@ -7,6 +7,7 @@ without the ``safe`` format).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,29 +18,32 @@ from bokeh.models import ColumnDataSource, HoverTool, TapTool
 from bokeh.plotting import figure
 
 from dashboards.board import Board, Row
+from dashboards.map.cells import View
 from dashboards.map.ground import Ground
 from dashboards.map.paint import Paint
 from dashboards.map.place import to_plane
 from dashboards.map.slots import Mark, Slots
+from dashboards.map.tooltips import tooltip
 
 _COLUMNS = ("x", "y", "alpha", "name", "severity", "score", "when", "action", "drone")
 _DIM = 0.35
+#: With less room for each alert than so many pixels square, marks are drawn at this share of their size.
+_CROWDED = ((28.0, 1.0), (16.0, 0.75), (0.0, 0.55))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of alert is drawn. Later kinds lie on top."""
+    """How one kind of alert is drawn; ``size`` is in pixels. Later kinds lie on top."""
 
     name: str
     marker: str
     size: int
-    fill_alpha: float
 
 
 KINDS = (
-    Kind("recovered", "circle", 8, 0.15),
-    Kind("high", "circle", 10, 0.95),
-    Kind("critical", "diamond", 16, 0.95),
+    Kind("recovered", "circle", 8),
+    Kind("high", "circle", 10),
+    Kind("critical", "diamond", 16),
 )
 
 
@@ -65,6 +69,7 @@ class AlertLayer:
         self._picked = picked
         self._board = Board(capacity)
         self._silenced: dict[str, float] = {}
+        self._places: dict[str, tuple[float, float]] = {}
         self._slots = {kind.name: Slots(_COLUMNS) for kind in KINDS}
         self._sources = {kind.name: ColumnDataSource({c: [] for c in _COLUMNS}) for kind in KINDS}
         self._ring = ColumnDataSource({"x": [], "y": []}, name="selected-alert")
@@ -103,6 +108,14 @@ class AlertLayer:
         if held:
             self._change(held, set())
 
+    def look(self, view: View) -> None:
+        """What is shown has changed: many alerts in view are drawn smaller, so that they can be told apart."""
+        inside = sum(view.box.contains(x, y) for x, y in self._places.values())
+        room = math.sqrt(view.width * view.height / max(1, inside))
+        share = next(share for least, share in _CROWDED if room >= least)
+        for kind in KINDS:
+            self._marks[kind.name].glyph.size = round(kind.size * share)
+
     def select(self, alert_id: str | None) -> tuple[float, float] | None:
         """Ring the mark of an alert; where it is, None if it is not drawn."""
         self._selected = alert_id
@@ -122,6 +135,9 @@ class AlertLayer:
         self._ring_mark.glyph.line_color = theme.ink
 
     def _change(self, rows: dict[str, Row], gone: set[str]) -> None:
+        for alert_id in (*gone, *rows):
+            self._places.pop(alert_id, None)
+        self._places |= {i: to_plane(row["lat"], row["lon"]) for i, row in rows.items() if layer_of(row)}
         for kind in KINDS:
             put = {i: self._mark(row) for i, row in rows.items() if layer_of(row) == kind.name}
             out = gone | {i for i, row in rows.items() if layer_of(row) != kind.name}
@@ -156,17 +172,9 @@ class AlertLayer:
 
     def _add_tools(self, plot: figure) -> None:
         marks = [self._marks[kind.name] for kind in KINDS]
-        tooltips = [
-            ("", "@name"),
-            ("severity", "@severity"),
-            ("score", "@score"),
-            ("seen", "@when"),
-            ("action", "@action"),
-            ("drone", "@drone"),
-        ]
-        plot.add_tools(
-            HoverTool(renderers=marks, tooltips=tooltips, visible=False), TapTool(renderers=marks, visible=False)
-        )
+        said = {"severity": "@severity", "score": "@score", "seen": "@when", "action": "@action", "drone": "@drone"}
+        hover = HoverTool(renderers=marks, tooltips=tooltip(said, "@name"), limit=1, attachment="right", visible=False)
+        plot.add_tools(hover, TapTool(renderers=marks, visible=False))
         for kind in KINDS:
             self._sources[kind.name].selected.on_change("indices", self._on_tap(kind.name))
 

@@ -70,6 +70,8 @@ class AlertMap:
     def update(self, rows: Iterable[Row]) -> None:
         """Take in rows of alerts that changed, ordered by revision."""
         self._alerts.update(rows)
+        if self._looking is not None:
+            self._alerts.look(self._looking)
 
     def select(self, alert_id: str | None) -> None:
         """Ring the mark of an alert, and bring it into view if it is not."""
@@ -141,6 +143,7 @@ class AlertMap:
         view, picture = self._looking, self._picture
         if view is not None:
             self._base.look(view)
+            self._alerts.look(view)
         if view is not None and picture is not None:
             self._heat.draw(picture, view)
             self._fleet.draw(picture, view)

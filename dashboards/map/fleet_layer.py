@@ -21,6 +21,7 @@ from dashboards.map.cells import Cells, View, cell_m, short, snapped
 from dashboards.map.ground import Ground
 from dashboards.map.paint import Paint
 from dashboards.map.picture import Picture
+from dashboards.map.tooltips import tooltip
 
 #: At most so many drones in view are drawn one by one; a few more if they are already.
 SINGLE = 1_500
@@ -51,8 +52,11 @@ class FleetLayer:
         self._on = True
         self._key: Any = None
         self.shown = Shown()
-        self._cells, self._live, self._silent = (_empty(names) for names in (_NO_CELLS, _NO_DRONES, _NO_DRONES))
-        self._circles = plot.circle("x", "y", radius="radius", source=self._cells, line_width=1, line_alpha=0.7, fill_alpha=0.16)
+        self._cells = _empty("drone-counts", _NO_CELLS)
+        self._live, self._silent = _empty("drones", _NO_DRONES), _empty("silent-drones", _NO_DRONES)
+        self._circles = plot.circle(
+            "x", "y", radius="radius", source=self._cells, line_width=1, line_alpha=0.7, fill_alpha=0.16
+        )
         self._arcs = plot.arc(
             "x", "y", radius="radius", start_angle=math.pi / 2, end_angle="end", direction="clock",
             source=self._cells, line_width=3,
@@ -122,24 +126,27 @@ class FleetLayer:
         }
 
     def _add_hover(self, plot: figure) -> None:
-        counted = [("drones", "@count{0,0}"), ("silent", "@silent{0,0}")]
-        single = [
-            ("drone", "@drone"),
-            ("heard", "@seen{%H:%M:%S, %d %b}"),
-            ("battery", "@battery"),
-            ("temperature", "@temperature"),
-            ("status", "@status"),
-        ]
+        counted = {"drones": "@count{0,0}", "silent": "@silent{0,0}"}
+        single = {
+            "heard": "@seen{%H:%M:%S, %d %b}",
+            "battery": "@battery",
+            "temperature": "@temperature",
+            "status": "@status",
+        }
+        usual = {"limit": 1, "attachment": "left", "visible": False}
         plot.add_tools(
-            HoverTool(renderers=[self._circles], tooltips=counted, visible=False),
+            HoverTool(renderers=[self._circles], tooltips=tooltip(counted), **usual),
             HoverTool(
-                renderers=[self._dots, self._crosses], tooltips=single, formatters={"@seen": "datetime"}, visible=False
+                renderers=[self._dots, self._crosses],
+                tooltips=tooltip(single, "@drone"),
+                formatters={"@seen": "datetime"},
+                **usual,
             ),
         )
 
 
-def _empty(names: tuple[str, ...]) -> ColumnDataSource:
-    return ColumnDataSource({name: [] for name in names})
+def _empty(name: str, columns: tuple[str, ...]) -> ColumnDataSource:
+    return ColumnDataSource({column: [] for column in columns}, name=name)
 
 
 def _circles(cells: Cells, view: View) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -27,6 +28,12 @@ class Ground:
         settings = workspace.settings
         zone = ZoneInfo(settings.force.timezone)
         return cls(settings.area, districts or Districts.of(workspace), zone, settings.dashboard.tiles)
+
+    @property
+    def tile_origin(self) -> str:
+        """Whom pages ask for tiles, such as ``https://tiles.example``; empty for nobody."""
+        found = re.match(r"https?://[\w.:\[\]-]+(?=/)", self.tiles)
+        return found[0] if found else ""
 
     @cached_property
     def box(self) -> Box:

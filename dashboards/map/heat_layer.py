@@ -13,6 +13,7 @@ from bokeh.transform import transform
 from dashboards.map.cells import View, class_bounds, snapped
 from dashboards.map.paint import CLASSES, Paint
 from dashboards.map.picture import Picture
+from dashboards.map.tooltips import tooltip
 
 #: A square is at least so large on the screen, pixels.
 _LEAST_PX = 6.0
@@ -26,16 +27,19 @@ class HeatLayer:
         self.bounds: list[int] | None = None
         self._on = True
         self._key: Any = None
-        self._source = ColumnDataSource({name: [] for name in ("x", "y", "height", "count", "level")})
+        self._source = ColumnDataSource({name: [] for name in ("x", "y", "height", "count", "level")}, name="heat")
         self._colors = LinearColorMapper(low=-0.5, high=CLASSES - 0.5, palette=["#000000"] * CLASSES)
         self._squares = plot.rect(
             "x", "y", width=1, height="height", source=self._source, fill_color=transform("level", self._colors),
             fill_alpha=0.75, line_color=None,
         )  # fmt: skip
-        tooltips = [("agitated, last hour", "@count{0,0}")]
+        said = tooltip({"agitated, last hour": "@count{0,0}"})
         plot.add_tools(
-            HoverTool(renderers=[self._squares], tooltips=tooltips, visible=False, point_policy="follow_mouse")
-        )
+            HoverTool(
+                renderers=[self._squares], tooltips=said, limit=1, attachment="below", visible=False,
+                point_policy="follow_mouse",
+            )
+        )  # fmt: skip
 
     def switch(self, on: bool) -> None:
         """Show or hide the heat."""
