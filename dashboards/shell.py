@@ -130,4 +130,5 @@ def page_template(visit: Visit, page: Page) -> pn.template.Template:
     template.add_panel("page", Shell(visit, page, page.build(visit)))
     template.add_variable("assets", assets_route())
     template.add_variable("theme_css", style_sheet())
+    template.add_variable("tile_origin", visit.site.ground.tile_origin)
     return template
