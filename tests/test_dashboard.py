@@ -558,10 +558,7 @@ def ringed(page: Any) -> tuple[float, float]:
 RINGED = """() => {
   const [map] = window.peacewatchMaps?.values() ?? []
   const ring = map?.source("selected-alert")?.data
-  if (!ring?.x.length || !map.element) return null
-  const box = map.element.getBoundingClientRect()
-  const [x, y] = map.pixel(ring.x[0], ring.y[0])
-  return [box.x + x, box.y + y]
+  return ring?.x.length && map.element ? map.screen(ring.x[0], ring.y[0]) : null
 }"""
 
 
