@@ -310,6 +310,8 @@ SERVE = (
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run"]  # fmt: skip
 CROWD, FEW = 2_400, 40
+TILES = "tiles.example"
+TILE = '<svg xmlns="http://www.w3.org/2000/svg" width="256" height="256"><rect width="256" height="256"/></svg>'
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
 
 
@@ -364,7 +366,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     archive.commit(fleet(1), [sighting] * 7)
     office = Office(workspace)
     token = employ(office, "olga")
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+    environ = os.environ | {"PEACEWATCH_DASHBOARD_TILES": f"https://{TILES}/{{Z}}/{{X}}/{{Y}}.png"}
+    arguments = [sys.executable, "-c", SERVE, str(workspace.root)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environ)
     assert process.stdout is not None
     yield Served(process.stdout.readline().strip(), archive, token)
     process.terminate()
@@ -376,7 +380,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
-    """The live page, once its map is drawn; it may have asked nobody but its own server."""
+    """The live page, once its map is drawn; it may have asked nobody but its own server and that of the tiles."""
     context = browser.new_context(viewport={"width": 1366, "height": 900})
     sign_in(context, served.token)
     page = context.new_page()
@@ -384,12 +388,13 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
     problems: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: problems.append(str(error)))
+    page.route(f"https://{TILES}/**", lambda route: route.fulfill(body=TILE, content_type="image/svg+xml"))
     page.goto(served.url)
     expect(page.locator(".map-frame")).to_have_attribute("data-drawn", "counts", timeout=20_000)
     yield page
     context.close()
     hosts = {urlsplit(url.removeprefix("blob:")).netloc for url in asked if not url.startswith("data:")}
-    assert hosts == {urlsplit(served.url).netloc}
+    assert hosts == {urlsplit(served.url).netloc, TILES}
     assert problems == []
 
 
@@ -409,6 +414,9 @@ def ranges(page: Any) -> list[float]:
 def test_zooming_in_turns_counts_into_drones(page: Any, served: Served) -> None:
     view = page.locator(".map-frame")
     expect(view).to_have_attribute("data-drones", str(CROWD + FEW))
+    home, area = ranges(page), Box.of(Area())
+    assert home[1] - home[0] < 3 * area.width, "tiles do not move the view"
+    assert Box(home[0], home[2], home[1], home[3]).contains(*area.center)
     assert sum(columns(page, "drone-counts", "count")) == CROWD + FEW
     assert sum(columns(page, "drone-counts", "silent")) == 1
     assert columns(page, "heat", "count") == [7]

@@ -12,6 +12,8 @@ function begin() {
   const { x_range: xs, y_range: ys } = plot
   let fitted = null
   let timer = null
+  // Tiles would move the view to a zoom of their own, and when the frame's size changes.
+  for (const { tile_source: tiles } of plot.renderers) if (tiles) tiles.snap_to_zoom_level = tiles.rescale = (extent) => extent
   const sized = () => plot.inner_width > 0 && plot.inner_height > 0
   const ends = () => [xs.start, xs.end, ys.start, ys.end]
   const set = (x0, x1, y0, y1) => {

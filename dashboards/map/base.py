@@ -35,8 +35,11 @@ class Base:
         world, box = ground.world, ground.box
         self._land = _surface(plot, world.land)
         self._lakes = _surface(plot, world.lakes)
-        self._borders = plot.multi_line(*_columns(world.borders), line_width=1, line_dash=[4, 3])
-        self._tiles = plot.add_tile(WMTSTileSource(url=ground.tiles), visible=True) if ground.tiles else None
+        self._borders = plot.multi_line(*_columns(world.borders), level="image", line_width=1, line_dash=[4, 3])
+        self._tiles = None
+        if ground.tiles:
+            said = f"Tiles: {ground.tile_origin.partition('://')[2]}"
+            self._tiles = plot.add_tile(WMTSTileSource(url=ground.tiles, attribution=said))
         self._area = plot.quad(left=box.x0, bottom=box.y0, right=box.x1, top=box.y1, line_width=1)
         step = nice_step(box.width / ground.factor, 8) * ground.factor
         lines = grid(box, step)
@@ -116,7 +119,8 @@ class Base:
 
 
 def _surface(plot: figure, lines: list[Line]) -> Any:
-    return plot.patches(*_columns(lines), line_width=1)
+    # The level of tiles, which come after it and so lie on top.
+    return plot.patches(*_columns(lines), level="image", line_width=1)
 
 
 def _columns(lines: list[Line]) -> tuple[list[Any], list[Any]]:
