@@ -31,7 +31,7 @@ from pipeline.lake.cube_check import check_cube, differences
 from pipeline.lake.draft import Draft, days_of
 from pipeline.lake.stage import Batch, Choice, stage
 from pipeline.lake.tables import Lake, Window
-from pipeline.refresh import kept_up_to_date
+from pipeline.refresh import kept_up_to_date, refresh
 from pipeline.schema import TABLES
 from pipeline.workspace import Area, Rules, Workspace
 
@@ -318,8 +318,10 @@ def _other_rules(archive: Archive) -> None:
     archive.cube = replace(archive.cube, rules=Rules(high="<= 60", recovered="> 60"))
 
 
-def _damage(archive: Archive) -> None:
-    (archive.cube.path / "icechunk" / "refs" / "branch.main" / "ref.json").write_bytes(b"")
+def _damage(archive: Archive, folder: str = "refs") -> None:
+    for path in (archive.cube.path / "icechunk" / folder).rglob("*"):
+        if path.is_file():
+            path.write_bytes(bytes(path.stat().st_size))
 
 
 @pytest.mark.parametrize(
@@ -444,12 +446,19 @@ def test_what_is_not_there_says_what_to_do(make_workspace: Callable[..., Workspa
         Cube.of(workspace).update()
 
 
-def test_a_damaged_cube_says_what_to_do(archive: Archive) -> None:
-    archive.commit(("2026-11-02T07:31:10", 48.85, 2.3, [50]))
+@pytest.mark.parametrize("folder", ["refs", "snapshots", "manifests", "chunks"])
+def test_a_damaged_cube_is_noticed_and_a_rebuild_mends_it(archive: Archive, folder: str) -> None:
+    archive.commit(*(("2026-11-02T07:31:10", 48.8 + number / 10_000, 2.3, [50]) for number in range(500)))
     archive.cube.update()
-    _damage(archive)
-    with pytest.raises(StorageError, match="cube rebuild"):
-        open_cube(archive.workspace)
+    _damage(archive, folder)
+    good, detail = check_cube(archive.cube)
+    assert not good
+    assert "cube rebuild" in detail
+    if folder in ("refs", "snapshots"):
+        with pytest.raises(StorageError, match="cube rebuild"):
+            open_cube(archive.workspace)
+    archive.cube.rebuild()
+    assert check_cube(archive.cube)[0]
 
 
 # While a run is up
@@ -461,12 +470,12 @@ def test_the_cube_is_refreshed_at_the_start_after_commits_and_at_the_end() -> No
     async def run() -> None:
         archived, refreshed = asyncio.Event(), asyncio.Event()
 
-        async def refresh() -> None:
+        async def note() -> None:
             refreshes.append("committed" if committed else "nothing")
             refreshed.set()
 
         committed = False
-        async with kept_up_to_date(refresh, archived, to_the_end=True, every_s=0):
+        async with kept_up_to_date(note, archived, to_the_end=True, every_s=0):
             await refreshed.wait()
             refreshed.clear()
             committed = True
@@ -475,6 +484,14 @@ def test_the_cube_is_refreshed_at_the_start_after_commits_and_at_the_end() -> No
 
     asyncio.run(run())
     assert refreshes == ["nothing", "committed", "committed"]
+
+
+def test_what_is_wrong_with_the_cube_is_returned_and_not_raised(archive: Archive) -> None:
+    archive.commit(("2026-11-02T07:31:10", 48.85, 2.3, [50]))
+    too_fine = replace(archive.cube, area=Area(cell_m=0.1))
+    assert "area.cell_m" in str(refresh(too_fine))
+    assert refresh(archive.cube) is None
+    assert cube_versions(archive.workspace)["reports"] == 1
 
 
 def test_a_run_that_fails_does_not_wait_for_the_cube() -> None:

@@ -35,8 +35,8 @@ _BRANCH = "main"
 
 _LOG = logging.getLogger(__name__)
 
-# It warns each time that only one may write; the lock sees to that.
-icechunk.set_logs_filter("error")
+# It warns each time that only one may write, which the lock sees to; its errors are raised as well.
+icechunk.set_logs_filter("off")
 
 
 @contextmanager
@@ -55,12 +55,15 @@ def newest(path: Path) -> IcechunkStore | None:
     if not _repository(path).is_dir():
         return None
     with whole(path):
-        store = _open(path).readonly_session(_BRANCH).store
+        repository = _open(path)
+        session = repository.readonly_session(_BRANCH)
+        # A snapshot that cannot be read looks to Zarr as if nothing were in it.
+        repository.lookup_snapshot(session.snapshot_id)
         try:
-            zarr.open_group(store, mode="r")
+            zarr.open_group(session.store, mode="r")
         except GroupNotFoundError:
             return None
-    return store
+    return session.store
 
 
 @contextmanager
@@ -104,16 +107,15 @@ class Writer:
 
     def begin(self, grid: Grid) -> Draft:
         """A draft that begins empty."""
-        folder = _repository(self._path)
         try:
-            store = self._start().store
+            return Draft.empty(self._start().store, grid)
         except IcechunkError:
             # There is none, or it is beyond reading: nobody can be looking at it.
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(_repository(self._path), ignore_errors=True)
             Repository.create(_storage(self._path))
-            store = self._start().store
+            session = self._start()
             self._before = set()
-        return Draft.empty(store, grid)
+            return Draft.empty(session.store, grid)
 
     def keep(self, draft: Draft, message: str) -> None:
         """Make a draft the newest snapshot, durably, all of it or nothing."""
@@ -189,4 +191,4 @@ def _take(lock: TextIO) -> bool:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).partition("|")[0].split()).removeprefix("x ")[:200]
