@@ -64,9 +64,9 @@ class Visit:
         return session.actor
 
     def trusts(self, message: object) -> bool:
-        """Whether a message from the browser is one of this page's own: it carries the token."""
+        """Whether a message is one of this page's own, which carry the token, and its session is not over."""
         said = message.get("token") if isinstance(message, dict) else None
-        return isinstance(said, str) and hmac.compare_digest(said.encode(), self.token.encode())
+        return not self.over and isinstance(said, str) and hmac.compare_digest(said.encode(), self.token.encode())
 
     def look(self, right: Right, action: str, **about: Any) -> Actor:
         """Check a right and write to the audit that somebody looks; show it only after this has returned.
@@ -85,22 +85,22 @@ class Visit:
     ) -> None:
         """Do ``work`` in a thread; ``then`` gets what it returned, under the page's lock.
 
-        ``failed`` gets the error if it raised a `PeacewatchError`; any other is logged.
+        ``failed`` gets what it raised; what is no `PeacewatchError` is logged, and told in general words.
         """
         if not self.over:
             self.site.pool.submit(work).add_done_callback(partial(self._done, then, failed))
 
     def later(self, call: Callable[[], None]) -> None:
         """Call in the page's own thread and under its lock, soon; from any thread."""
-        if self.doc is not None and not self.over:
-            self.doc.add_next_tick_callback(call)
+        if not self.over:
+            self._schedule(call)
 
     def end(self, why: str) -> None:
         """The session is over: tell the page, and be deaf from now on. From any thread."""
         if self.over or self.doc is None:
             return
         self.over = True
-        self.doc.add_next_tick_callback(partial(self._tell_end, why))
+        self._schedule(partial(self._tell_end, why))
 
     def on_end(self, call: Callable[[str], None]) -> None:
         """Called with the reason when the session is over."""
@@ -118,6 +118,13 @@ class Visit:
         for call in callbacks:
             call()
 
+    def _schedule(self, call: Callable[[], None]) -> None:
+        try:
+            if self.doc is not None:
+                self.doc.add_next_tick_callback(call)
+        except Exception as error:  # noqa: BLE001 - Bokeh takes a closing page apart before it says so
+            log.debug("a page that closes was not told: %s", error)
+
     def _tell_end(self, why: str) -> None:
         for call in self._on_end:
             call(why)
@@ -131,7 +138,9 @@ class Visit:
         error = future.exception()
         if error is None:
             self.later(partial(then, future.result()))
-        elif isinstance(error, PeacewatchError) and failed is not None:
-            self.later(partial(failed, error))
-        else:
+            return
+        if not isinstance(error, PeacewatchError):
             log.error("a page's work failed", exc_info=error)
+            error = PeacewatchError("This could not be done, for a reason that the dashboard's log tells.")
+        if failed is not None:
+            self.later(partial(failed, error))

@@ -50,7 +50,10 @@ def refresh(cube: Cube) -> str | None:
 async def on_cluster(client: Client, cube: Cube) -> Refresh:
     """Refreshes the cube on a worker and logs what goes wrong, once for each fault in a row."""
     # Imported on each worker now, so that no alert waits for it later.
-    await client.run(import_module, Cube.__module__)
+    try:
+        await client.run(import_module, Cube.__module__)
+    except Exception as error:  # noqa: BLE001 - whatever a worker lacks, alerts do not wait for the cube
+        _LOG.warning("a worker cannot keep the cube: %s: %s", type(error).__name__, error)
     last: str | None = None
 
     async def once() -> None:

@@ -17,7 +17,6 @@ import polars as pl
 
 from dashboards.board import row_of
 from dashboards.visit import Visit
-from pipeline.desk.audit import Search
 from pipeline.desk.database import Database
 from pipeline.desk.earlier import one_alert, other_alerts
 from pipeline.desk.roles import Right
@@ -84,7 +83,7 @@ def look(visit: Visit, alert_id: str, purpose: str) -> Looked:
     visit.look(Right.SEE_PEOPLE, SAW_NEAR, **who, details=seen)
     with closing(Database(visit.site.workspace.desk_url)) as database, database.read() as connection:
         others = other_alerts(connection, alert["citizen_key"], besides=alert_id)
-    return Looked(alert, around, others, visit.site.office.audit(Search(alert_id=alert_id)))
+    return Looked(alert, around, others, visit.site.office.cases.history(alert_id)[::-1])
 
 
 def window(alert: Alert) -> tuple[datetime, datetime]:

@@ -173,7 +173,12 @@ class AlertPage(pn.viewable.Viewer):
 
     def _compare(self) -> None:
         self._scheduled = False
-        if self._shown is not None and any(row["alert_id"] == self._alert_id for row in self._hub.rows(self._shown)):
+        if self._shown is None:
+            return
+        rows = self._hub.rows(self._shown)
+        if rows:
+            self._shown = rows[-1]["revision"]
+        if any(row["alert_id"] == self._alert_id for row in rows):
             self._leave()
             self._view.tell({"changed": True})
 

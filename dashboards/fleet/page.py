@@ -21,6 +21,7 @@ from dashboards.map.cells import Ints
 from dashboards.map.fleet_board import FleetBoard
 from dashboards.visit import Visit
 from pipeline.districts import Districts
+from pipeline.errors import PeacewatchError
 
 _MOST_ROWS = 200
 
@@ -114,7 +115,11 @@ class FleetPage(pn.viewable.Viewer):
             table = table_of(self._board, self._districts)
             return table, query, table.find(query)
 
-        self._visit.in_thread(find, self._show)
+        self._visit.in_thread(find, self._show, self._not_found)
+
+    def _not_found(self, _error: PeacewatchError) -> None:
+        """What was asked for cannot be looked for: the rows before stay."""
+        self._busy = False
 
     def _show(self, found: tuple[FleetTable, Query, Ints]) -> None:
         self._busy, self._found = False, found

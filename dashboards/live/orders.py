@@ -11,11 +11,13 @@ import math
 from typing import Any
 
 from pipeline.desk.roles import Right
+from pipeline.desk.silences import PLACE
 from pipeline.desk.texts import LONGEST_NOTE
 from pipeline.desk.work import DONE, SCOPES, Action
 from pipeline.errors import UsageError
 
 MOST_ALERTS = 2_000
+MOST_PLACES = 10
 _LONGEST_NAME = 200
 
 
@@ -33,7 +35,10 @@ def actions_of(said: Any) -> list[Action]:
     }
     if shared["scope"] not in SCOPES:
         raise _unknown()
-    return [Action(alert_id=alert_id, version=version, **shared) for alert_id, version in _alerts(said.get("alerts"))]
+    alerts = _alerts(said.get("alerts"))
+    if shared["kind"] == "silence" and shared["scope"] == PLACE and len(alerts) > MOST_PLACES:
+        raise UsageError(f"at most {MOST_PLACES} places can be silenced at once: choose fewer alerts")
+    return [Action(alert_id=alert_id, version=version, **shared) for alert_id, version in alerts]
 
 
 def right_for(actions: list[Action], user_name: str) -> Right:

@@ -76,7 +76,7 @@ class LivePage(pn.viewable.Viewer):
         )
         self._view.on_msg(lambda event: self._heard(event.data))
         visit.on_leave(self._leave)
-        visit.on_leave(self._map.leave)
+        visit.on_leave(self._map.close)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
@@ -104,7 +104,6 @@ class LivePage(pn.viewable.Viewer):
             self._map.select(alert_id if isinstance(alert_id, str) else None)
         if message.get("theme") in ("light", "dark"):
             self._map.paint(DARK if message["theme"] == "dark" else LIGHT)
-
         if "act" in message:
             self._order(message["act"])
         if "history" in message:
@@ -134,8 +133,11 @@ class LivePage(pn.viewable.Viewer):
                 visit.look(Right.SEE_PEOPLE, LOOKED, alert_id=alert_id)
             return {"alert_id": alert_id, "entries": history_of(visit.site.office.cases.history(alert_id))}
 
-        self._looked_at = alert_id
-        visit.in_thread(read, lambda history: self._view.tell({"history": history}), self._failed)
+        def show(history: dict[str, Any]) -> None:
+            self._looked_at = alert_id
+            self._view.tell({"history": history})
+
+        visit.in_thread(read, show, self._failed)
 
     def _people(self) -> dict[str, Any]:
         """Who is who, and who may be given work."""

@@ -94,8 +94,12 @@ class AlertMap:
             layer.paint(paint)
         self._tell()
 
-    def leave(self) -> None:
-        """Give up the seat at the board; once more changes nothing."""
+    def close(self) -> None:
+        """The page is gone: give up the seat at the board, for good. Once more changes nothing."""
+        self._leave()
+        self._board = None
+
+    def _leave(self) -> None:
         if self._board is not None and self._seat is not None:
             self._board.leave(self._seat)
             self._seat = None
@@ -108,7 +112,7 @@ class AlertMap:
         for name, on in layers.items() if isinstance(layers, dict) else ():
             self._switch(name, bool(on))
         if message.get("ready") and self._board is not None:
-            self.leave()
+            self._leave()
             self._seat = self._board.join(self._wake)
             self._take()
 

@@ -1,4 +1,4 @@
-"""What officers do with alerts, in SQL: all or nothing, audited, and one of two wins.
+"""What officers do with alerts, in SQL: audited, and one of two wins.
 
 What may be done is decided in `pipeline.desk.work`; here it is stored in the
 transaction that also tells the readers of the alert, and the audit. A refusal is
@@ -35,6 +35,7 @@ _LONGEST_HISTORY = 10_000
 _MOST_REFUSALS = 500
 #: Escalations in one transaction: other writers wait for it.
 _MOST_ESCALATED = 100
+_MOST_AT_ONCE = 50
 _STORED = [field.name for field in fields(Case) if field.name not in ("alert_id", "last")]
 
 
@@ -64,11 +65,18 @@ class Cases:
         self._clock = clock
 
     def act(self, actions: Sequence[Action], by: Actor) -> list[Outcome]:
-        """Do what can be done of ``actions``, in their order; each has its outcome, and its row in the audit."""
-        with self._database.write() as connection:
-            take(connection)
-            at = self._now()
-            return [self._act(connection, replace(a, note=tidy(a.note or "") or None), by, at) for a in actions]
+        """Do what can be done of ``actions``, in their order; each has its outcome, and its row in the audit.
+
+        Many are done some at a time, as the pipeline waits while they are.
+        """
+        outcomes: list[Outcome] = []
+        for first in range(0, len(actions), _MOST_AT_ONCE):
+            with self._database.write() as connection:
+                take(connection)
+                at = self._now()
+                some = [replace(a, note=tidy(a.note or "") or None) for a in actions[first : first + _MOST_AT_ONCE]]
+                outcomes += [self._act(connection, action, by, at) for action in some]
+        return outcomes
 
     def refusals(self, after: int) -> list[dict[str, Any]]:
         """What was refused since row ``after`` of the audit, oldest first; ``details`` say the action and why."""

@@ -34,7 +34,7 @@ class Database:
         parsed = _checked(url)
         self.name = parsed.render_as_string(hide_password=True)
         try:
-            self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+            self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", max_overflow=-1)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise UsageError(
                 f"desk.url = {self.name} needs a database driver that is not there ({error}): install it"
@@ -83,6 +83,8 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except sa.exc.TimeoutError as error:
+            raise StorageError(f"the desk {self.name} is too busy: try again", url=self.name) from error
         except DBAPIError as error:
             raise StorageError(self._explain(error), url=self.name, cause=str(error.orig)) from error
 

@@ -182,7 +182,10 @@ def _create(connection: sa.Connection, name: str) -> None:
     METADATA.create_all(connection)
     version = connection.scalar(sa.select(META.c.value).where(META.c.name == "version"))
     if version is None:
-        connection.execute(sa.insert(META), [{"name": "version", "value": VERSION}, {"name": "revision", "value": 0}])
+        connection.execute(
+            sa.insert(META),
+            [{"name": "version", "value": VERSION}, {"name": "revision", "value": 0}, {"name": "audit", "value": 0}],
+        )
     elif version != VERSION:
         raise StorageError(
             f"the desk {name} is of version {version} and this Peacewatch works with {VERSION}: "

@@ -95,7 +95,8 @@ class Follower:
             if commit.files:
                 yield self._keep(state)
         fleet = state.fleet.since(state.fleet.clock - _FORGET_US)
-        self._keep(replace(state, fleet=fleet))
+        # The same object again if nothing is new: that is how others see that nothing is.
+        self._keep(state if fleet is state.fleet else replace(state, fleet=fleet))
 
     def _fill(self) -> Iterator[State]:
         """Begin anew with the files of the last day."""
