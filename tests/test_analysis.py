@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import statistics
 from collections import Counter, defaultdict
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import analysis_helpers
 import numpy as np
 import polars as pl
 import pytest
-import sqlalchemy as sa
-from conftest import peacewatch
+from analysis_helpers import BAD, City
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,110 +41,22 @@ from pipeline.analysis.estimates import quantile_of_waits, ratio, share, wilson
 from pipeline.analysis.tally import step_of
 from pipeline.desk import Desk
 from pipeline.desk.database import Database
-from pipeline.desk.tables import CASES
-from pipeline.desk.times import to_microseconds
 from pipeline.districts import Districts
-from pipeline.errors import UsageError
+from pipeline.errors import StorageError, UsageError
 from pipeline.lake.tables import Lake
 from pipeline.rules import rule_from_settings
 from pipeline.workspace import Rules, Work, Workspace
 
-BAD = 10
 ZONES = ["UTC", "Europe/Paris", "Asia/Kolkata", "America/St_Johns"]
 ALL_ZONES = [*ZONES, "America/Havana", "Asia/Beirut", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
 RULE = rule_from_settings(Rules())
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A report, read plainly."""
-
-    time: datetime
-    lat: float
-    lon: float
-    words: frozenset[str]
-    scores: list[tuple[str, float]]
-
-    @property
-    def agitated(self) -> list[str]:
-        return [citizen for citizen, score in self.scores if score <= BAD]
-
-
-@dataclass(frozen=True)
-class City:
-    """A workspace that has archived simulated reports, and the same reports read plainly."""
-
-    workspace: Workspace
-    reports: list[Seen]
-    cases: dict[str, dict[str, Any]]
-    keys: dict[str, int]
-
-    @property
-    def archive(self) -> Archive:
-        return Archive(Lake(self.workspace.lake_path))
-
-    @property
-    def alerts(self) -> list[dict[str, Any]]:
-        with closing(Desk(self.workspace.desk_url)) as desk:
-            return [alert | self.cases.get(alert["alert_id"], {}) for alert in desk.alerts()]
-
-
-def read_plainly(file: Path) -> list[Seen]:
-    seen, reports = set(), []
-    for line in file.read_text("utf-8").splitlines():
-        one = json.loads(line)
-        key = (one["drone_id"], one["time"], one["sequence"])
-        if key not in seen:
-            seen.add(key)
-            time, place = datetime.fromisoformat(one["time"]), one["location"]
-            words = frozenset(word.strip().lower() for word in one["words"])
-            scores = [(citizen["id"], citizen["peacescore"]) for citizen in one["citizens"]]
-            reports.append(Seen(time, place["lat"], place["lon"], words, scores))
-    return reports
 
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> City:
     """Four days of a small fleet; officers have dealt with some of what it saw."""
     root = tmp_path_factory.mktemp("analysis")
-    workspace, file = Workspace.create(root / "force"), root / "reports.ndjson"
-    start = "2026-11-12T06:00:00"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PEACEWATCH_LAKE_COMMIT_MB", "1")
-        peacewatch(
-            workspace.root, "simulate", "--reports", 12_000, "--days", 4, "--seed", 3, "--start", start, "--out", file
-        )
-        peacewatch(workspace.root, "ingest", file)
-        peacewatch(workspace.root, "run", "--until-drained")
-    with closing(Desk(workspace.desk_url)) as desk:
-        alerts = desk.alerts()
-    cases = {alert["alert_id"]: worked_on(number, alert["raised_at"]) for number, alert in enumerate(alerts)}
-    with closing(Database(workspace.desk_url)) as database, database.write() as connection:
-        for alert_id, case in cases.items():
-            stored = {
-                name: to_microseconds(value) if isinstance(value, datetime) else value for name, value in case.items()
-            }
-            state = stored.pop("state", None)
-            connection.execute(sa.insert(CASES).values(alert_id=alert_id, version=1, comments=0, **stored))
-            if state:
-                connection.execute(
-                    sa.text("UPDATE alerts SET state = :s WHERE alert_id = :a"), {"s": state, "a": alert_id}
-                )
-    identities = Lake(workspace.lake_path).read("identities", ["citizen_id", "citizen_key"])
-    keys = dict(zip(identities["citizen_id"].to_pylist(), identities["citizen_key"].to_pylist(), strict=True))
-    return City(workspace, read_plainly(file), cases, keys)
-
-
-def worked_on(number: int, raised_at: datetime) -> dict[str, Any]:
-    """What officers did with the n-th alert: nothing, acknowledged it, or resolved it too."""
-    kind = number % 4
-    case: dict[str, Any] = {}
-    if kind:
-        case["acknowledged_at"] = raised_at + timedelta(seconds=30 + 7 * number)
-    if kind > 1:
-        case |= {"resolved_at": raised_at + timedelta(seconds=600 + 20 * number), "state": "resolved"}
-        case["reason"] = "wrong person" if number % 3 == 0 else "helped"
-    return case
+    return analysis_helpers.city(root, reports=12_000, days=4, seed=3, start="2026-11-12T06:00:00")
 
 
 def counted(city: City, zone: ZoneInfo, part: Span) -> tuple[pl.DataFrame, timedelta]:
@@ -262,7 +172,7 @@ def test_words_around_agitation(city: City) -> None:
 
 
 def test_repeat_subjects(city: City) -> None:
-    zone = ZoneInfo("Asia/Kolkata")
+    zone, keys = ZoneInfo("Asia/Kolkata"), city.keys
     sightings = city.archive.scan("sightings", ["citizen_key", "score", "peacescore", "time"])
     bad: dict[str, list[tuple[datetime, float]]] = defaultdict(list)
     for one in city.reports:
@@ -270,12 +180,12 @@ def test_repeat_subjects(city: City) -> None:
             if score <= BAD:
                 bad[citizen].append((one.time, score))
     rows = repeat_subjects(sightings, alerts_frame(city.alerts), RULE, zone, limit=10_000).to_dicts()
-    assert {row["citizen_key"] for row in rows} == {city.keys[citizen] for citizen in bad}
+    assert {row["citizen_key"] for row in rows} == {keys[citizen] for citizen in bad}
     by_key = {row["citizen_key"]: row for row in rows}
     for citizen, times in bad.items():
         days = {time.astimezone(zone).date() for time, _ in times}
-        assert by_key[city.keys[citizen]] == {
-            "citizen_key": city.keys[citizen],
+        assert by_key[keys[citizen]] == {
+            "citizen_key": keys[citizen],
             "alerts": 1,
             "agitated": len(times),
             "days": len(days),
@@ -530,3 +440,11 @@ def test_scores_that_are_no_numbers_are_not_agitated(city: City) -> None:
         {"begin": NOW, "district": -1, "reports": 0, "sightings": 4, "agitated": 1, "alerts": 0}
     ]
     assert np.isnan(share([0], [0])).all()
+
+
+def test_a_torn_file_is_named(city: City, tmp_path: Path) -> None:
+    shutil.copytree(city.workspace.lake_path, tmp_path / "lake")
+    for file in (tmp_path / "lake" / "reports").glob("date=2026-11-12/*.parquet"):
+        file.write_bytes(b"torn")
+    with pytest.raises(StorageError, match=r"the archive cannot be read .*verify"):
+        study(city.workspace, Question(), Archive(Lake(tmp_path / "lake")), NOW)

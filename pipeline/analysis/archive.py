@@ -74,6 +74,10 @@ class Archive:
         first, last = pc.min(files["min.time"]).as_py(), pc.max(files["max.time"]).as_py()
         return Span(first, last + timedelta(microseconds=1))
 
+    def rows(self, span: Span = EVER) -> int:
+        """How many rows of reports and sightings would be read for a period, at most. Reads none."""
+        return sum(int(pc.sum(_overlapping(files, span)["num_records"]).as_py() or 0) for files in self._files.values())
+
     def scan(self, name: str, columns: list[str], span: Span = EVER) -> pl.LazyFrame:
         """Columns of the rows of ``reports`` or ``sightings`` in a period of event time."""
         files = self._files.get(name)

@@ -21,7 +21,7 @@ from pipeline.analysis.tally import COUNTS, by_district, district, step_of, tall
 from pipeline.analysis.words import words_around
 from pipeline.desk.database import Database
 from pipeline.districts import Districts
-from pipeline.errors import UsageError
+from pipeline.errors import StorageError, UsageError
 from pipeline.rules import rule_from_settings
 from pipeline.workspace import Workspace
 
@@ -66,7 +66,15 @@ class Study:
 
 def study(workspace: Workspace, question: Question, archive: Archive, now: datetime | None = None) -> Study:
     """Answer a question. Raises `StorageError` if the desk or the archive cannot be read."""
-    settings, at = workspace.settings, now or datetime.now(UTC)
+    try:
+        return _study(workspace, question, archive, now or datetime.now(UTC))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(f"the archive cannot be read ({reason}): `peacewatch verify` finds what is torn") from error
+
+
+def _study(workspace: Workspace, question: Question, archive: Archive, at: datetime) -> Study:
+    settings = workspace.settings
     zone, rule, places = ZoneInfo(settings.force.timezone), rule_from_settings(settings.rules), Districts.of(workspace)
     extent = archive.extent
     part = question.span & extent if extent else Span(at, at)
