@@ -25,7 +25,7 @@ _DRAWN_BY = {"measure": ("trend", "week", "districts"), "clock": ("responses_by_
 
 
 class Easel:
-    """See the module. ``boxes`` go into the page, ``failed`` hears what went wrong; to be used under the page's lock."""
+    """See the module. ``boxes`` go into the page, ``failed`` hears what went wrong. Only under the page's lock."""
 
     def __init__(self, visit: Visit, zone: ZoneInfo, failed: Callable[[PeacewatchError], None]) -> None:
         self._visit = visit
