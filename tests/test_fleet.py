@@ -67,7 +67,7 @@ def listed(fleet: Fleet) -> dict[str, dict[str, Any]]:
 @given(st.lists(_REPORTS, max_size=5))
 def test_folding_is_what_a_dict_would_do(batches: list[list[dict[str, Any]]]) -> None:
     # Which of two rows with the same time and number wins is nobody's business: the archive has no such.
-    batches = [[row | {"report_id": 10 * n + m} for m, row in enumerate(batch)] for n, batch in enumerate(batches)]
+    batches = [[row | {"report_id": 100 * n + m} for m, row in enumerate(batch)] for n, batch in enumerate(batches)]
     fleet = Fleet()
     for batch in batches:
         fleet = fleet.fold(rows_of("reports", batch))
