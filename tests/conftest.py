@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,12 @@ import pytest
 from pipeline.workspace import Workspace
 
 REPORTS = 30_000
+
+with contextlib.suppress(ImportError):
+    from playwright.sync_api import expect
+
+    # Nothing is timed here: a machine with much else to do may take its time.
+    expect.set_options(timeout=30_000)
 
 
 def command(workspace: Path | str, *arguments: object) -> list[str]:
