@@ -126,7 +126,7 @@ function drawn(said, { el, number }) {
   if (said.note) return [el("span", "map-note", said.note)]
   if (!said.known) return []
   const drones = `${number(said.drones)} drone${said.drones === 1 ? "" : "s"}`
-  const silent = said.silent ? `, ${number(said.silent)} silent` : ""
+  const silent = said.silent ? `, ✕ ${number(said.silent)} silent` : ""
   const squares = said.cell_m ? el("span", "more", `· in squares of ${metres(said.cell_m)}`) : null
   return [el("span", "map-said", swatch(el, "dot", said.drone_color), el("span", "", `${drones}${silent}`), squares), ...heat(said, { el, number })]
 }

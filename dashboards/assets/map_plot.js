@@ -66,6 +66,7 @@ function begin() {
       if (!sized() || !(x <= x1 && x >= x0 && y <= y1 && y >= y0)) set(...[x, x, y, y].map((at, i) => at + (i % 2 - 0.5) * (i < 2 ? x1 - x0 : y1 - y0)))
     },
     ends,
+    frame: () => [plot.inner_width, plot.inner_height],
     // Where a place of the plane is on the screen; `element` is set by whoever shows the plot.
     screen(x, y) {
       const [x0, x1, y0, y1] = ends()

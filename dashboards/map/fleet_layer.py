@@ -23,9 +23,11 @@ from dashboards.map.paint import Paint
 from dashboards.map.picture import Picture
 from dashboards.map.tooltips import tooltip
 
-#: At most so many drones in view are drawn one by one; a few more if they are already.
+#: At most so many drones in view are drawn one by one, and only with so much room for each, square pixels.
 SINGLE = 1_500
-_STILL_SINGLE = 1_800
+_ROOM_PX = 180.0
+#: They stay single while there are a few more, so that a small move does not change everything.
+_SLACK = 1.2
 #: What is sent reaches beyond the view by this share of it, for the first moment of a pan.
 _MARGIN = 0.25
 #: Circles with a smaller radius have their number in the tooltip only, pixels.
@@ -88,7 +90,8 @@ class FleetLayer:
             return
         inside = view.box.inside(*picture.places)
         count, silent = int(np.count_nonzero(inside)), int(np.count_nonzero(inside & picture.silent))
-        single = count <= (SINGLE if self.shown.cell_m else _STILL_SINGLE)
+        most = min(SINGLE, view.width * view.height / _ROOM_PX)
+        single = count <= (most if self.shown.cell_m else most * _SLACK)
         edge_m = cell_m(view, self._factor)
         size = edge_m * self._factor
         box = snapped(view.box.grown(_MARGIN), size)
@@ -99,7 +102,7 @@ class FleetLayer:
         self._key = key
         if single:
             near = np.flatnonzero(box.inside(*picture.places))
-            rows = near if len(near) <= 2 * _STILL_SINGLE else np.flatnonzero(inside)
+            rows = near if len(near) <= 2 * SINGLE else np.flatnonzero(inside)
             self._put(self._live, self._drones(picture, rows[~picture.silent[rows]]))
             self._put(self._silent, self._drones(picture, rows[picture.silent[rows]]))
             self._put(self._cells, {})

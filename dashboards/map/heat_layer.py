@@ -15,8 +15,8 @@ from dashboards.map.paint import CLASSES, Paint
 from dashboards.map.picture import Picture
 from dashboards.map.tooltips import tooltip
 
-#: A square is at least so large on the screen, pixels.
-_LEAST_PX = 6.0
+#: A square is at least so large on the screen that the mark of an alert does not hide it, pixels.
+_LEAST_PX = 12.0
 _MARGIN = 0.25
 
 

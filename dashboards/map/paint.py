@@ -33,7 +33,7 @@ _PAINTS = {
         border="#b9c3cd",
         district="#d3dbe3",
         drone="#3b6a94",
-        heat=("#e6dff2", "#c9b8e3", "#a68ccf", "#7f5ab3", "#57308c"),
+        heat=("#dcd1ee", "#bfabde", "#9d80c9", "#7850ae", "#532c88"),
     ),
     DARK: Paint(
         DARK,
@@ -42,7 +42,7 @@ _PAINTS = {
         border="#33414f",
         district="#2b3844",
         drone="#86aed2",
-        heat=("#2f2750", "#4a3b7c", "#6b57a3", "#9682cb", "#c9b9f0"),
+        heat=("#3a2f63", "#54448a", "#735fac", "#9b88d0", "#ccbdf2"),
     ),
 }
 

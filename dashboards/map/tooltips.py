@@ -6,7 +6,7 @@ drones stays text; what is written here is the frame around them.
 
 from __future__ import annotations
 
-_FRAME = "display:grid;grid-template-columns:auto minmax(0,260px);gap:1px 10px;overflow-wrap:anywhere"
+_FRAME = "display:grid;grid-template-columns:auto fit-content(260px);gap:1px 10px;overflow-wrap:anywhere"
 _TITLE = "grid-column:1/3;font-weight:600"
 
 
