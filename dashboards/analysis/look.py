@@ -84,9 +84,20 @@ def ramp(theme: Theme) -> list[str]:
 
 
 def readable_on(color: str) -> str:
-    """Black or white, whichever stands out more from a colour."""
-    red, green, blue = _channels(color)
-    return "#101820" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+    """Black or white, whichever stands out more from a colour: by 4.5 : 1 at least."""
+    return max(("#000000", "#ffffff"), key=lambda ink: contrast(ink, color))
+
+
+def contrast(one: str, other: str) -> float:
+    """How far two colours stand apart, as WCAG has it: from 1 to 21."""
+    dark, light = sorted(map(_luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: str) -> float:
+    shares = (channel / 255 for channel in _channels(color))
+    red, green, blue = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _channels(color: str) -> tuple[int, int, int]:
