@@ -36,7 +36,7 @@ class AlertMap:
     """One map. ``view`` is what a page shows; ``picked`` is called with the id of an alert that was clicked.
 
     With a ``board`` it shows that board's drones and heat as they change, for which ``later`` has a call made under
-    the document's lock, soon, from any thread; without, what `show` was given last. Call `leave` when the page is gone.
+    the document's lock, soon, from any thread; without, what `show` was given last. Call `close` when the page is gone.
     """
 
     def __init__(
