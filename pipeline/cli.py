@@ -16,7 +16,19 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import audit, cube, listing, requeue, running, storage, taking_in, users, workspace
+from pipeline.commands import (
+    audit,
+    cube,
+    lab,
+    listing,
+    requeue,
+    running,
+    sample,
+    storage,
+    taking_in,
+    users,
+    workspace,
+)
 from pipeline.commands.common import Session
 from pipeline.errors import PeacewatchError
 
@@ -55,6 +67,7 @@ def peacewatch(context: click.Context, directory: Path, debug: bool) -> None:
 
 for command in [
     workspace.init,
+    sample.sample,
     taking_in.simulate,
     taking_in.ingest,
     running.gateway,
@@ -67,7 +80,7 @@ for command in [
     storage.compact,
     cube.cube,
     running.dashboard,
-    running.lab,
+    lab.lab,
     running.demo,
     workspace.keys,
     users.users,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -102,28 +100,6 @@ def run(session: Session, until_drained: bool, scheduler: str | None, as_json: b
         f"({rate:,.0f} MB/s): {done.alerts_opened:,} new alerts, {done.rejected:,} rejected, "
         f"{done.duplicates:,} duplicates."
     )
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- JUPYTER OPTIONS]")
-@pass_session
-def lab(session: Session, options: tuple[str, ...]) -> None:
-    """Open JupyterLab on this workspace.
-
-    It listens on this machine only.
-
-    \b
-    Example:
-      peacewatch lab
-      peacewatch lab -- --no-browser --port 8890
-    """
-    root = session.open().root
-    shipped = Path(__file__).parents[2] / "notebooks"
-    folder = shipped if shipped.is_dir() else Path.cwd()
-    arguments = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--ServerApp.answer_yes=True"]
-    environment = {**os.environ, "PEACEWATCH_WORKSPACE": str(root)}
-    # JupyterLab takes this process's place: signals, terminal and exit status are its own.
-    os.execve(sys.executable, [*arguments, f"--ServerApp.root_dir={folder}", *options], environment)
 
 
 @click.command()

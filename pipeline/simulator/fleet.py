@@ -58,9 +58,9 @@ class Rows:
 class Fleet:
     """`count` drones over a city. `advance` once a slot, then `rows` for each part of it."""
 
-    def __init__(self, city: City, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, city: City, count: int, rng: np.random.Generator, every_min: int = 1) -> None:
         self.count = count
-        self._city, self._rng = city, rng
+        self._city, self._rng, self._every_min = city, rng, every_min
         self._name = rng.permutation(count)
         self._second_ms = np.sort(rng.integers(_JITTER_MS, MINUTE_MS - _JITTER_MS, count))
         self._rank = rng.permutation(count) / count
@@ -92,7 +92,8 @@ class Fleet:
         silent = (minutes >= self._silent_from) & (minutes < self._silent_until)
         charging = self._in_cycle(minutes) >= self._flight
         resting = charging & ((minutes + self._name) % _CHARGING_EVERY != 0)
-        self._active = on_duty & ~silent & ~resting
+        due = (minutes + self._name) % self._every_min == 0
+        self._active = on_duty & ~silent & ~resting & due
         self._sequences = self._sequence + np.cumsum(self._active, axis=0)
         self._sequence = self._sequences[-1]
 

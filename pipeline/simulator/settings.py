@@ -57,7 +57,8 @@ class SimulationSettings:
     ``start``: UTC (a time without a zone is taken as UTC), to the second; also the city's local time.
     ``days``: with ``reports``, how long they are spread over (the fleet's size
     follows, unless ``drones`` is given, which wins); alone, how long to simulate.
-    ``citizens``: None for 20 per drone, at least 1000.
+    ``citizens``: None for 20 per drone, at least 1000. ``every_min``: minutes between two reports of a
+    drone, for a fleet that is worth seeing and few reports.
     """
 
     reports: int | None = None
@@ -66,12 +67,13 @@ class SimulationSettings:
     days: float | None = None
     drones: int | None = None
     citizens: int | None = None
+    every_min: int = 1
     dialect: str = "peacewatch"
     area: Area = field(default_factory=Area)
     scores: ScoreModel = ScoreModel()
 
     def __post_init__(self) -> None:
-        least = {"reports": 0, "seed": 0, "drones": 1, "citizens": 1}
+        least = {"reports": 0, "seed": 0, "drones": 1, "citizens": 1, "every_min": 1}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import IO, cast
 
@@ -96,6 +97,13 @@ class Simulation:
             if len(part.due_ms):
                 yield Block(*part.cut(0, len(part.due_ms)))
 
+    def days(self) -> Iterator[tuple[bytes, Array]]:
+        """The same reports by UTC day of their delivery: lines, and when each is delivered, epoch milliseconds."""
+        parts = (part for part in self._parts() if len(part.due_ms))
+        for _, of_day in groupby(parts, lambda part: int(part.due_ms[0]) // DAY_MS):
+            day = list(of_day)
+            yield b"".join(part.data for part in day), np.concatenate([part.due_ms for part in day])
+
     def ticks(self, seconds: float) -> Iterator[Tick]:
         """The same reports by the time of their delivery, one tick after another, empty ones too."""
         start_ms, number = self.settings.start_ms, 1
@@ -128,7 +136,7 @@ class Simulation:
         city = City.build(settings.area, self.citizens, city_rng)
         people = People(city, self.citizens, people_rng)
         scores = Scores(settings.scores, city, people, score_rng)
-        fleet = Fleet(city, self.drones, fleet_rng)
+        fleet = Fleet(city, self.drones, fleet_rng, settings.every_min)
         wire = make_wire(settings.dialect, settings.area, settings.start_ms, self.drones, self.citizens, wire_rng)
         delivery = Delivery(way_rng)
 
