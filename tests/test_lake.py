@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from pipeline.dialects import decode, load_dialect
 from pipeline.errors import Conflict, StorageError
 from pipeline.lake import tables, upkeep
-from pipeline.lake.frames import read_table
 from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
 from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.lake.tables import Lake, Window
@@ -156,16 +155,7 @@ def test_only_one_process_writes(tmp_path: Path) -> None:
 def test_files_that_are_only_staged_are_not_read(lake: Lake) -> None:
     lake.commit(*staged(lake, 0, 3))
     staged(lake, 4, 3)
-    assert len(read_table(str(lake.path / "reports"))) == 3
     assert rows(lake)["reports"] == 3
-
-
-def test_an_empty_table_and_a_version_of_the_past_open_as_frames(lake: Lake) -> None:
-    assert len(read_table(str(lake.path / "sightings"))) == 0
-    lake.commit(*staged(lake, 0, 3))
-    assert len(read_table(str(lake.path / "sightings"), version=0)) == 0
-    frame = read_table(str(lake.path / "sightings"), columns=["peacescore", "date"])
-    assert frame.peacescore.sum().compute() == 300
 
 
 def test_merged_files_hold_the_same_rows_in_order_and_keep_the_offsets(lake: Lake) -> None:

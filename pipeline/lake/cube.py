@@ -20,7 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.lake.bins import VARIABLES, Grid
 from pipeline.lake.cube_rows import SOURCES, Files, fill
 from pipeline.lake.draft import Draft
-from pipeline.lake.snapshots import Writer, whole, writing
+from pipeline.lake.snapshots import Snapshot, Writer, snapshots, whole, writing
 from pipeline.lake.snapshots import newest as newest_snapshot
 from pipeline.lake.tail import Position, StartOver, commits_since, newest
 from pipeline.workspace import Area, Rules, Workspace
@@ -156,16 +156,21 @@ class Cube:
         }
 
 
-def open_cube(workspace: Workspace | Path | str, chunks: Any = None) -> xarray.Dataset:
-    """The newest snapshot of a workspace's cube, lazily; ``chunks={}`` gives it as Dask arrays.
+def open_cube(workspace: Workspace | Path | str, chunks: Any = None, snapshot_id: str | None = None) -> xarray.Dataset:
+    """The newest snapshot of a workspace's cube, or one of `cube_snapshots`, lazily; ``chunks={}`` for Dask arrays.
 
     What is read from it stays of one snapshot, however the cube goes on, for an hour at least; open
     it again for what is new. Days without any report are not in it. Raises `UsageError` if there is none.
     """
     import xarray
 
-    cube: xarray.Dataset = xarray.open_zarr(_snapshot(workspace), consolidated=False, chunks=chunks)
+    cube: xarray.Dataset = xarray.open_zarr(_snapshot(workspace, snapshot_id), consolidated=False, chunks=chunks)
     return cube[list(VARIABLES)]
+
+
+def cube_snapshots(workspace: Workspace) -> list[Snapshot]:
+    """The snapshots of a workspace's cube that can be opened, the newest first."""
+    return snapshots(Cube.of(workspace).path)
 
 
 def cube_versions(workspace: Workspace | Path | str) -> dict[str, int]:
@@ -182,10 +187,10 @@ def _versions(positions: Mapping[str, Position]) -> dict[str, int]:
     return {table: position.version for table, position in positions.items()}
 
 
-def _snapshot(workspace: Workspace | Path | str) -> IcechunkStore:
+def _snapshot(workspace: Workspace | Path | str, snapshot_id: str | None = None) -> IcechunkStore:
     opened = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
     path = Cube.of(opened).path
-    store = newest_snapshot(path)
+    store = newest_snapshot(path, snapshot_id)
     if store is None:
         raise UsageError(f"there is no cube in {path}: make it with `peacewatch --workspace {opened.root} cube update`")
     return store

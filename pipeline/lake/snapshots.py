@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,13 +51,36 @@ def whole(path: Path) -> Iterator[None]:
         ) from error
 
 
-def newest(path: Path) -> IcechunkStore | None:
-    """The newest snapshot of the cube in a directory, to be read; None if there is none yet."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that can still be opened; ``message`` says which versions of the archive's tables it holds."""
+
+    snapshot_id: str
+    written_at: datetime
+    message: str
+
+
+def snapshots(path: Path) -> list[Snapshot]:
+    """The snapshots of the cube in a directory, the newest first."""
+    if not _repository(path).is_dir():
+        return []
+    with whole(path):
+        kept = list(_open(path).ancestry(branch=_BRANCH))
+    # The first of all is what a repository begins with: there is no cube in it.
+    return [Snapshot(one.id, one.written_at, one.message) for one in kept if one.parent_id is not None]
+
+
+def newest(path: Path, snapshot_id: str | None = None) -> IcechunkStore | None:
+    """The newest snapshot of the cube in a directory, or a certain one, to be read; None if there is none yet."""
     if not _repository(path).is_dir():
         return None
     with whole(path):
         repository = _open(path)
-        session = repository.readonly_session(_BRANCH)
+        session = (
+            repository.readonly_session(_BRANCH)
+            if snapshot_id is None
+            else repository.readonly_session(snapshot_id=snapshot_id)
+        )
         # A snapshot that cannot be read looks to Zarr as if nothing were in it.
         repository.lookup_snapshot(session.snapshot_id)
         try:
