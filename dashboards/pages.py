@@ -39,6 +39,7 @@ class Page:
 PAGES = (
     Page("/", "Live", Right.SEE_PEOPLE, "dashboards.live"),
     Page("/alert", "Alert", Right.SEE_PEOPLE, "dashboards.alert", in_menu=False),
+    Page("/replay", "Replay", Right.REPLAY, "dashboards.replay"),
     Page("/analysis", "Analysis", Right.ANALYSE, "dashboards.analysis"),
     Page("/fleet", "Fleet", Right.SEE_FLEET, "dashboards.fleet"),
     Page("/system", "System", Right.SEE_SYSTEM, "dashboards.system"),

@@ -1,0 +1,191 @@
+"""What an alert was at an instant: its story, told from its citizen's sightings and from what officers did.
+
+Pure. Sightings change it as they do on the desk: a worse score raises its severity, a
+good one lets it recover, a bad one after that opens it again. Of what was seen before
+the sightings that were read, the alert is believed as it stands now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from pipeline.desk.alerts import OPEN, RECOVERED, RESOLVED
+from pipeline.desk.times import to_microseconds, to_time
+from pipeline.rules import SEVERITIES, ScoreRule, is_bad
+
+Row = Mapping[str, Any]
+#: What happened, what is different from then on, and who did it.
+_News = tuple[str, dict[str, Any], str | None]
+#: What becomes of an alert that stands as given; None: nothing.
+_Event = Callable[[Row], _News | None]
+#: The level that a score reaches and its threshold; "good" if it is good again, None if it is neither.
+_Grade = tuple[str, float] | None
+
+_UNTOUCHED: dict[str, Any] = {
+    "state": OPEN,
+    "recovered_at": None,
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+    "assigned_to": None,
+    "resolved_at": None,
+    "resolved_by": None,
+    "reason": None,
+    "escalated_at": None,
+    "silenced_until": None,
+    "comments": 0,
+}
+#: What only the newest bad sighting of all is known to have had around it.
+_OF_LATEST: dict[str, Any] = {"words": [], "others": []}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A sighting of an alerted citizen; ``time`` in microseconds since 1970."""
+
+    time: int
+    score: float
+    peacescore: float
+    action: str | None
+    lat: float | None
+    lon: float | None
+    drone_id: str | None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """From ``at`` (microseconds since 1970) on the alert had these ``values``; ``what`` happened, ``by`` whom."""
+
+    at: int
+    what: str
+    values: Mapping[str, Any]
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """One alert, in the order of what happened to it; the first turn is that it was opened."""
+
+    alert: Row
+    turns: tuple[Turn, ...]
+    times: tuple[int, ...]
+
+    def place(self, at_us: int) -> int:
+        """How many turns it had taken by an instant; 0: it was not there yet."""
+        return bisect_right(self.times, at_us)
+
+    def at(self, at_us: int) -> dict[str, Any] | None:
+        """The alert as it stood, with all columns that readers get; None before it was opened."""
+        place = self.place(at_us)
+        return None if place == 0 else {**self.alert, **self.turns[place - 1].values}
+
+
+def tell(alert: Row, seen: Iterable[Seen], deeds: Iterable[Row], rule: ScoreRule) -> Story:
+    """The story of an alert as readers get it, from sightings of its citizen and its rows of the audit."""
+    opened = to_microseconds(alert["first_time"])
+    sightings = sorted((one for one in seen if one.time >= opened), key=lambda one: one.time)
+    grades = _grades(sightings, rule)
+    values = dict(_UNTOUCHED)
+    if sightings and sightings[0].time == opened:
+        values |= _first(alert, sightings.pop(0), grades.pop(0))
+    turns = [Turn(opened, "opened", values)]
+    events = [(one.time, 0, _sighting(alert, one, grade)) for one, grade in zip(sightings, grades, strict=True)]
+    if alert["recovered_at"] is not None:
+        events.append((to_microseconds(alert["recovered_at"]), 1, _recovery(alert["recovered_at"])))
+    events += [(max(opened, to_microseconds(deed["at"])), 2, _deed(deed)) for deed in deeds]
+    for at, _kind, happen in sorted(events, key=lambda event: event[:2]):
+        if (news := happen(turns[-1].values)) is not None:
+            turns.append(Turn(at, news[0], {**turns[-1].values, **news[1]}, news[2]))
+    return Story(alert, tuple(turns), tuple(turn.at for turn in turns))
+
+
+def _grades(sightings: Sequence[Seen], rule: ScoreRule) -> list[_Grade]:
+    """What each score means to the rule."""
+    scores = np.array([one.score for one in sightings], np.float64)
+    grades: list[_Grade] = [None] * len(scores)
+    # The worst level comes first, and so last here.
+    for level in (("good", *rule.recovered), *reversed(rule.levels)):
+        for at in np.flatnonzero(is_bad(replace(rule, levels=(level,)), scores)).tolist():
+            grades[at] = level[0], level[2]
+    return grades
+
+
+def _first(alert: Row, one: Seen, grade: _Grade) -> dict[str, Any]:
+    # Rules may have changed since: then it was not bad by those that there are now.
+    known = grade if grade and grade[0] != "good" else (alert["severity"], alert["threshold"])
+    worst = {"severity": known[0], "threshold": known[1], "worst_peacescore": one.peacescore}
+    return _of(alert, one) | worst | {"findings": 1}
+
+
+def _of(alert: Row, one: Seen) -> dict[str, Any]:
+    """What a bad sighting says of an alert."""
+    latest = one.time == to_microseconds(alert["time"])
+    return {
+        "time": to_time(one.time),
+        "score": one.score,
+        "peacescore": one.peacescore,
+        "action": one.action,
+        "lat": one.lat,
+        "lon": one.lon,
+        "drone_id": one.drone_id,
+        **({} if latest else _OF_LATEST),
+    }
+
+
+def _sighting(alert: Row, one: Seen, grade: _Grade) -> _Event:
+    def happen(now: Row) -> _News | None:
+        if now["state"] == RESOLVED or grade is None:
+            return None
+        if grade[0] == "good":
+            return _recovery(to_time(one.time))(now)
+        known = {**alert, **now}
+        values = _of(alert, one) | {
+            "severity": min(known["severity"], grade[0], key=SEVERITIES.index),
+            "threshold": grade[1],
+            "worst_peacescore": float(np.fmin(known["worst_peacescore"], one.peacescore)),
+            "findings": known["findings"] + 1,
+            "state": OPEN,
+            "recovered_at": None,
+        }
+        return "bad again" if now["state"] == RECOVERED else "seen again", values, None
+
+    return happen
+
+
+def _recovery(at: datetime | None) -> _Event:
+    def happen(now: Row) -> _News | None:
+        return ("recovered", {"state": RECOVERED, "recovered_at": at}, None) if now["state"] == OPEN else None
+
+    return happen
+
+
+def _deed(deed: Row) -> _Event:
+    """What an officer, or the desk itself, did: see `pipeline.desk.work`."""
+    at, by, what, details = deed["at"], deed["user_name"], deed["action"], deed["details"]
+    taken = {"acknowledged_at": at, "acknowledged_by": by}
+
+    def happen(now: Row) -> _News | None:
+        untaken = now["acknowledged_at"] is None
+        values: dict[str, dict[str, Any]] = {
+            "acknowledged": taken | {"assigned_to": by},
+            "assigned": {"assigned_to": details.get("to")},
+            "commented": {"comments": now["comments"] + 1},
+            "resolved": {
+                **(taken | {"assigned_to": now["assigned_to"] or by} if untaken else {}),
+                **{"state": RESOLVED, "resolved_at": at, "resolved_by": by, "reason": details.get("reason")},
+                "silenced_until": None,
+            },
+            "reopened": {"state": OPEN, **dict.fromkeys(("recovered_at", "resolved_at", "resolved_by", "reason"))},
+            "silenced": {"silenced_until": at + timedelta(minutes=float(details.get("minutes") or 0))},
+            "lifted": {"silenced_until": None},
+            "silence broken": {"silenced_until": None},
+            "escalated": {"escalated_at": at},
+        }
+        return (what, values[what], by) if what in values else None
+
+    return happen
