@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
+from pipeline.lake.tables import Lake
 from pipeline.rules import ScoreRule, rule_from_settings
 from pipeline.workbench.card import card, grid
 from pipeline.workbench.cube import CubeReader
@@ -67,10 +68,21 @@ class Workbench:
         """The tables by name."""
         return {name: getattr(self, name) for name in ROWS}
 
+    def __getitem__(self, name: str) -> Table:
+        return self.tables[name]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.tables)
+
     @property
     def rules(self) -> ScoreRule:
         """The rule in force."""
         return rule_from_settings(self.workspace.settings.rules)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many ``reports``, ``sightings``, ``rejects`` and ``duplicates`` (dropped) were ever archived."""
+        return Lake(self.workspace.lake_path).totals()
 
     def sql(
         self,

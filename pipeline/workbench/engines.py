@@ -63,9 +63,8 @@ def to_polars(selection: Selection) -> pl.LazyFrame:
     if not selection.files:
         empty: Any = pl.from_arrow(selection.schema.empty_table())
         return empty.lazy()  # type: ignore[no-any-return]
-    rows = pl.scan_parquet(
-        [file.path for file in selection.files], glob=False, hive_partitioning=True, hive_schema={"date": pl.String}
-    )
+    paths = [file.path for file in selection.files]
+    rows = pl.scan_parquet(paths, glob=False, hive_partitioning=True, try_parse_hive_dates=False)
     return rows.filter(selection.span.holds(pl.col(selection.time))).select(selection.columns)
 
 

@@ -13,6 +13,8 @@ from deltalake import DeltaTable
 
 from pipeline.workbench.selection import open_table, time_column
 
+_COMMIT = "[0-9]" * 20 + ".json"
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -71,9 +73,12 @@ def extent(folder: Path, table: str) -> Extent:
 
 def versions(folder: Path) -> pd.DataFrame:
     """See `Table.versions`."""
-    history = open_table(folder).history()
-    rows = [(entry["version"], entry["timestamp"], entry["operation"]) for entry in history]
-    frame = pd.DataFrame(rows, columns=["version", "committed_at", "operation"])
+    open_table(folder)
+    # As Delta does: a commit is from when its entry in the log was written.
+    found = [
+        (int(entry.stem), entry.stat().st_mtime_ns // 1_000_000) for entry in (folder / "_delta_log").glob(_COMMIT)
+    ]
+    frame = pd.DataFrame(sorted(found, reverse=True), columns=["version", "committed_at"])
     frame["committed_at"] = pd.to_datetime(frame["committed_at"], unit="ms", utc=True)
     return frame
 

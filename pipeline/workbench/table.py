@@ -124,7 +124,7 @@ class Table:
         return extent(self.folder, self.name)
 
     def versions(self) -> pd.DataFrame:
-        """The versions of the past, newest first: ``version``, ``committed_at`` (UTC), ``operation``."""
+        """The versions of the past, newest first: ``version``, ``committed_at`` (UTC)."""
         return versions(self.folder)
 
     @property

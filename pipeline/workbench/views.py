@@ -64,7 +64,7 @@ Maker = Callable[[Workspace, Span, datetime | None], pl.DataFrame]
 
 
 class View:
-    """Call it to make it: a small pandas frame of Arrow types."""
+    """Call it to make it: a small pandas frame, ready to be plotted."""
 
     def __init__(self, workspace: Workspace, name: str, about: str, schema: pa.Schema, make: Maker) -> None:
         self.name, self.about, self.schema = name, about, schema
@@ -83,7 +83,7 @@ class View:
         """
         then = None if as_of is None else moment(as_of, "as_of")
         rows = self._make(self._workspace, period(day, start, end), then)
-        return rows.select(self.schema.names).to_pandas(use_pyarrow_extension_array=True)
+        return rows.select(self.schema.names).to_pandas()
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.about}; call it to make it>"
