@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
+from pipeline.desk.watched import relevant
 from pipeline.dialects import Decoded, decode, load_dialect
 from pipeline.errors import UsageError
 from pipeline.fingerprints import identity_fingerprints, report_fingerprints
@@ -46,8 +47,7 @@ START = datetime(2026, 10, 5, tzinfo=UTC)
 DAYS = 28
 DRONES = 60
 _EVERY_MIN = 5
-#: More goes wrong than by default, as few drones see it.
-_SCORES = ScoreModel(starts_per_day=0.4)
+_SCORES = ScoreModel(starts_per_day=0.25)
 _DIALECT = "peacewatch"
 _BY = Actor("operator", purpose="sample data")
 
@@ -176,7 +176,9 @@ class _Month:
             max_report_bytes=self.workspace.settings.reports.max_report_kb * 1024,
         )
         screened = screen(self._rule, tables.reports, tables.sightings, tables.people)
-        self._work(_Day(screened.findings, screened.recoveries, appended.start, accepted))
+        standing = np.array(sorted(self._standing), np.int64)
+        recoveries = relevant(screened.recoveries, screened.findings, standing)
+        self._work(_Day(screened.findings, recoveries, appended.start, accepted))
         self._archive(tables, appended.stop)
         # The last day stays in the log, as it would.
         self.log.trim(0, appended.start, time.time())
@@ -196,15 +198,15 @@ class _Month:
     def _act_until(self, day: _Day, until: float) -> None:
         while self._planned and self._planned[0][0] <= until:
             at, _, deed = heappop(self._planned)
-            # What came in before the deed is on the desk by then.
-            self._apply(day, day.begin + int(np.searchsorted(day.accepted, at)))
+            if deed.action.kind == "resolve":
+                # What came in before is of this alert, what comes after of the next one.
+                self._apply(day, day.begin + int(np.searchsorted(day.accepted, at)))
+                self._standing.discard(self._citizen_of[deed.action.alert_id])
             self.clock.reach(at)
             if deed.by is None:
                 self.office.cases.escalate()
-                continue
-            self.office.cases.act([deed.action], Actor(deed.by))
-            if deed.action.kind == "resolve":
-                self._standing.discard(self._citizen_of[deed.action.alert_id])
+            else:
+                self.office.cases.act([deed.action], Actor(deed.by))
 
     def _apply(self, day: _Day, stop: int) -> None:
         """Bring the desk up to the log's offset ``stop``, and plan what officers do with what is new there."""

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgresql import Server, programs
 
 from pipeline.workspace import Workspace
 
@@ -53,6 +55,42 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("city") / "reports.ndjson"
     peacewatch(file.parent, "simulate", "--reports", REPORTS, "--seed", 42, "--drones", 300, "--out", file)
     return file
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server that takes desks; skips without one."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    where = programs()
+    if where is None:
+        pytest.skip("no PostgreSQL: install it to test desks there, too")
+    server = Server(where)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Gives URLs of new desks: whoever asks for one is tested in every database."""
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        return server.url
+    numbers = count()
+    return lambda: f"sqlite:///{tmp_path / f'desk-{next(numbers)}.sqlite'}"
+
+
+@pytest.fixture
+def desk_url(new_desk: Callable[[], str]) -> str:
+    """The URL of one new desk."""
+    return new_desk()
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The sample month, as `peacewatch sample` makes it: for reading."""
+    from pipeline.sample import make_sample
+
+    return make_sample(tmp_path_factory.mktemp("sample") / "force")
 
 
 @pytest.fixture

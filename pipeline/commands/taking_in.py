@@ -28,16 +28,18 @@ def simulate(session: Session, /, out: str, as_json: bool, **options: Any) -> No
     \b
     Example:
       peacewatch simulate --reports 100000 --seed 1 --out reports.ndjson
+      peacewatch simulate --days 30 --drones 100 --out month.ndjson.zst
     """
-    from pipeline.simulator import SimulationSettings, write_simulation
+    from pipeline.simulator import Simulation, SimulationSettings, write_simulation
     from pipeline.workspace import FILE
 
     given = {name: value for name, value in options.items() if value is not None}
     if (session.directory / FILE).is_file():
         given["area"] = session.open().settings.area
     settings = SimulationSettings(**given)
+    expected = Simulation(settings).expected
     with progress_bar("simulating") as advance:
-        written = write_simulation(settings, out, lambda done: advance(done, settings.reports))
+        written = write_simulation(settings, out, lambda done: advance(done, expected))
     if out == "-":
         return  # the reports themselves are the output
     if as_json:

@@ -3,7 +3,7 @@
 Analysts get a Dask cluster of their own, on loopback and with bounded memory, that
 lives and ends with JupyterLab: whatever they ask of it, no alert waits for it. The
 Dask panel starts it, so that it is in its list; a kernel finds it by
-``PEACEWATCH_ANALYSIS_SCHEDULER``.
+``DASK_SCHEDULER_ADDRESS``, which Dask itself heeds.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from dask.system import CPU_COUNT
+from distributed.system import MEMORY_LIMIT
+
 from pipeline.workspace import Workspace
 
-SCHEDULER = "PEACEWATCH_ANALYSIS_SCHEDULER"
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 _LOOPBACK = "127.0.0.1"
 _THREADS = 2
 _MOST_WORKERS = 4
@@ -32,7 +35,8 @@ def lab_environment(workspace: Workspace, environ: Mapping[str, str]) -> dict[st
     if SCHEDULER not in environ:
         port = _free_port()
         made[SCHEDULER] = f"tcp://{_LOOPBACK}:{port}"
-        made["DASK_LABEXTENSION__FACTORY__KWARGS"] = repr(_cluster(port, os.cpu_count() or 1, _memory_bytes()))
+        # Of this container, if it is one.
+        made["DASK_LABEXTENSION__FACTORY__KWARGS"] = repr(_cluster(port, CPU_COUNT, MEMORY_LIMIT))
         made["DASK_LABEXTENSION__INITIAL"] = repr([{"name": "Analysis"}])
     return made
 
@@ -48,10 +52,6 @@ def _cluster(port: int, cores: int, memory: int) -> dict[str, object]:
         "threads_per_worker": _THREADS,
         "memory_limit": int(min(_MOST_BYTES, memory * _SHARE) / workers),
     }
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _free_port() -> int:

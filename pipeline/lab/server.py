@@ -21,9 +21,11 @@ _PATIENCE_S = 60
 
 def configuration(workspace: Workspace) -> dict[str, Any]:
     """Jupyter's settings, by class."""
+    begin = {"default_url": f"/lab/tree/{FIRST}"}
     return {
-        "ServerApp": {"ip": "127.0.0.1", "root_dir": str(notebooks_of(workspace))},
-        "LabApp": {"default_url": f"/lab/tree/{FIRST}"},
+        "ServerApp": {"ip": "127.0.0.1", "root_dir": str(notebooks_of(workspace)), **begin},
+        "LabApp": begin,
+        "JupyterNotebookApp": begin,
         "ServerProxy": {"servers": {"peacewatch": _dashboard(workspace)}},
     }
 

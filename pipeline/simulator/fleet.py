@@ -160,13 +160,13 @@ class Fleet:
         return (minutes + self._cycle[index]) % (self._flight[index] + self._charge[index])
 
 
-def size_of_fleet(reports: int, start_ms: int, days: float) -> int:
-    """How many drones make so many reports in so many days."""
+def reports_of_a_drone(start_ms: int, days: float) -> float:
+    """How many reports a drone makes in so many days, on average."""
     slots = start_ms + np.arange(0, int(days * 86_400_000) + 1, SLOT_MS)
     week = min(len(slots), 7 * 144)
     duty = float(np.mean([Moment(int(slot)).duty for slot in slots[:week]]))
     reporting = (82.5 + 34 / _CHARGING_EVERY) / (82.5 + 34) * (1 - 0.028)  # charging, silent
-    return max(1, round(reports / (days * 1440 * duty * reporting)))
+    return days * 1440 * duty * reporting
 
 
 def _beats(city: City, count: int, rng: np.random.Generator) -> Array:

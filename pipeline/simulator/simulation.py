@@ -24,7 +24,7 @@ from pipeline.errors import UsageError
 from pipeline.simulator.city import City
 from pipeline.simulator.clock import DAY_MS, SLOT_MS, Array, Moment
 from pipeline.simulator.delivery import Delivery
-from pipeline.simulator.fleet import CHARGING, Fleet, Rows, size_of_fleet
+from pipeline.simulator.fleet import CHARGING, Fleet, Rows, reports_of_a_drone
 from pipeline.simulator.people import Crowds, People
 from pipeline.simulator.scores import Scores
 from pipeline.simulator.settings import DEFAULT_DRONES, SimulationSettings
@@ -86,10 +86,19 @@ class Simulation:
         if settings.drones:
             self.drones = settings.drones
         elif settings.days and settings.reports:
-            self.drones = size_of_fleet(settings.reports, settings.start_ms, settings.days)
+            each = reports_of_a_drone(settings.start_ms, settings.days) / settings.every_min
+            self.drones = max(1, round(settings.reports / each))
         else:
             self.drones = DEFAULT_DRONES
         self.citizens = settings.people(self.drones)
+
+    @property
+    def expected(self) -> int | None:
+        """About how many reports there will be; None for a simulation without end."""
+        settings = self.settings
+        if settings.reports is not None or settings.days is None:
+            return settings.reports
+        return round(self.drones * reports_of_a_drone(settings.start_ms, settings.days) / settings.every_min)
 
     def blocks(self) -> Iterator[Block]:
         """The reports, some thousands at a time; endless without ``reports`` and ``days``."""
