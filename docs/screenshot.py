@@ -1,8 +1,8 @@
-"""Makes ``docs/images/dashboard.png``: the demo's dashboard, in a real browser, after a while.
+"""Makes the pictures of the pages in ``docs/images``: of the demo, in a real browser, on a month of sample data.
 
-    python docs/screenshot.py [--seconds 60] [--out FILE]
+    python docs/screenshot.py [--seconds 90] [--only live alert] [--out DIR]
 
-Needs Chromium, or its path in ``CHROMIUM``.
+Needs Chromium, or its path in ``CHROMIUM``. Look at the pictures before you commit them.
 """
 
 from __future__ import annotations
@@ -14,55 +14,170 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-IMAGE = Path(__file__).parent / "images" / "dashboard.png"
+IMAGES = Path(__file__).parent / "images"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ROLES = ("officer", "supervisor", "analyst", "administrator")
+LAPTOP, PHONE = (1366, 768), (390, 844)
+COLOURS = 256
+PATIENCE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: whose page it is (None: nobody has signed in), where, and what is done before it is taken."""
+
+    name: str
+    role: str | None
+    path: str
+    prepare: Callable[[Page], None]
+    size: tuple[int, int] = LAPTOP
+    scheme: str = "light"
+
+
+def nothing(page: Page) -> None:
+    page.locator("#name").wait_for()
+
+
+def select(page: Page) -> None:
+    """Work a little, so that states differ, and select the newest."""
+    for at, key in enumerate("aarm"):
+        page.locator(".row").nth(at + 1).click()
+        page.wait_for_timeout(400)
+        page.keyboard.press(key)
+        if key in "rm":
+            page.locator("dialog[open] .primary").click()
+        page.wait_for_timeout(600)
+    page.locator(".row").first.click()
+    page.wait_for_timeout(6_500)  # until what was said has gone
+
+
+def listed(page: Page) -> None:
+    page.locator(".row").first.wait_for()
+    page.wait_for_timeout(3_000)
+
+
+def look(page: Page) -> None:
+    """Open the page of the worst alert, and say why."""
+    page.locator(".row").first.click()
+    page.locator(".detail a.page").click()
+    page.fill("[name=purpose]", "Answering this alert")
+    page.keyboard.press("Enter")
+    page.locator(".alert:not(.locked)").wait_for()
+    page.wait_for_timeout(3_000)
+
+
+def drawn(page: Page) -> None:
+    """Until what the page reads is read and drawn."""
+    page.locator("canvas").first.wait_for()
+    page.wait_for_timeout(8_000)
+
+
+def filled(page: Page) -> None:
+    page.wait_for_timeout(5_000)
+
+
+PICTURES = (
+    Picture("sign-in", None, "/sign-in", nothing),
+    Picture("live", "supervisor", "/", select),
+    Picture("live-dark", "supervisor", "/", select, scheme="dark"),
+    Picture("live-phone", "officer", "/", listed, PHONE),
+    Picture("alert", "officer", "/", look),
+    Picture("replay", "officer", "/replay", drawn),
+    Picture("analysis", "supervisor", "/analysis?period=all", drawn),
+    Picture("fleet", "supervisor", "/fleet", filled),
+    Picture("system", "supervisor", "/system", drawn),
+    Picture("users", "administrator", "/users", filled),
+    Picture("audit", "administrator", "/audit", filled),
+)
 
 
 def main() -> None:
-    """Start the demo, look at its page for a while, keep what it looks like."""
+    """Start the demo, let it fly for a while, take the pictures, end it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="how long the fleet flies first")
-    parser.add_argument("--out", type=Path, default=IMAGE)
+    parser.add_argument("--seconds", type=float, default=90, help="how long the fleet flies first")
+    parser.add_argument("--only", nargs="+", choices=[picture.name for picture in PICTURES], help="these pictures only")
+    parser.add_argument("--out", type=Path, default=IMAGES, help="directory of the pictures")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-u", "-m", "pipeline.cli", "demo"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as demo:
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    wanted = [picture for picture in PICTURES if not arguments.only or picture.name in arguments.only]
+    with tempfile.TemporaryDirectory() as scratch, demo(Path(scratch) / "month") as (url, passwords):
+        with sync_playwright() as playwright:
+            chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser.new_page().wait_for_timeout(arguments.seconds * 1000)
+            for picture in wanted:
+                file = arguments.out / f"{picture.name}.png"
+                take(browser, picture, url, passwords, file)
+                print(f"{file} {shrink(file) / 1000:,.0f} KB", flush=True)
+            browser.close()
+
+
+@contextmanager
+def demo(workspace: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A demo on a month of sample data: its address, and the password of each role."""
+    peacewatch = [sys.executable, "-u", "-m", "pipeline.cli", "--workspace", str(workspace)]
+    subprocess.run([*peacewatch, "sample"], check=True, stdout=subprocess.DEVNULL)
+    environ = {**os.environ, "NO_COLOR": "1"}
+    with subprocess.Popen([*peacewatch, "demo"], stdout=subprocess.PIPE, text=True, env=environ) as running:
         try:
-            url = printed(demo, r"Dashboard\s+(http\S+)")
-            password = printed(demo, r"demo-supervisor\s+(\S+)")
-            take(url, password, arguments.seconds, arguments.out)
+            said = until(running, "drones are flying")
+            passwords = {role: found(said, rf"demo-{role}\s+(\S+)") for role in ROLES}
+            yield found(said, r"Dashboard\s+(http\S+)"), passwords
         finally:
-            demo.send_signal(signal.SIGINT)
-            demo.communicate()
+            running.send_signal(signal.SIGINT)
+            running.communicate()
 
 
-def printed(demo: subprocess.Popen[str], pattern: str) -> str:
-    """What the demo says, once it does."""
-    for line in demo.stdout or ():
-        if found := re.search(pattern, line):
-            return found[1]
+def until(running: subprocess.Popen[str], words: str) -> str:
+    """What the demo has said when it says ``words``."""
+    said = ""
+    for line in running.stdout or ():
+        said += line
+        if words in line:
+            return said
     raise SystemExit("the demo ended before its dashboard was up")
 
 
-def take(url: str, password: str, seconds: float, out: Path) -> None:
-    """Sign in as the supervisor, wait, select the first alert, take the picture."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
-        )
-        page = browser.new_page(viewport={"width": 1366, "height": 768})
-        page.goto(url)
-        page.fill("[name=name]", "demo-supervisor")
-        page.fill("[name=password]", password)
+def found(said: str, pattern: str) -> str:
+    """The first group of a pattern that is there."""
+    match = re.search(pattern, said)
+    assert match, pattern
+    return match[1]
+
+
+def take(browser: Browser, picture: Picture, url: str, passwords: dict[str, str], file: Path) -> None:
+    """One picture, in a browser context of its own."""
+    width, height = picture.size
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=picture.scheme)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    if picture.role is not None:
+        page.goto(f"{url}/sign-in")
+        page.fill("[name=name]", f"demo-{picture.role}")
+        page.fill("[name=password]", passwords[picture.role])
         page.click("button")
-        page.wait_for_timeout(seconds * 1000)
-        page.locator(".row").first.click()
-        page.screenshot(path=out)
-        browser.close()
+        expect(page.locator(".pw.shell > header")).to_be_visible(timeout=PATIENCE_MS)
+    page.goto(f"{url}{picture.path}")
+    picture.prepare(page)
+    page.screenshot(path=file)
+    context.close()
+
+
+def shrink(file: Path) -> int:
+    """Fewer colours, a third of the size; returns the bytes."""
+    with Image.open(file) as image:
+        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
+    return file.stat().st_size
 
 
 if __name__ == "__main__":

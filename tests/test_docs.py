@@ -1,63 +1,44 @@
-"""The documents keep up with the code: commands, settings, dialect keys, links.
+"""The documents keep up with the code: what is made from it, links, and the commands that they show.
 
-``python tests/test_docs.py`` writes docs/settings.md anew.
+Blocks marked ``sh`` are run here, in the order of `TOLD`, as one operator would; what only a
+person can do, or should not do twice, is marked ``console``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from pipeline.cli import peacewatch
-from pipeline.workspace import Settings
+from pipeline.cli import main, peacewatch
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
 
+import dictionary  # noqa: E402
+import meanings  # noqa: E402
+import reference  # noqa: E402
 
-def settings_page() -> str:
-    """docs/settings.md, made from the settings themselves."""
-    lines = [
-        "# Settings",
-        "",
-        "A workspace's settings are in its `peacewatch.toml`, which `peacewatch init` makes with a comment on each.",
-        "Every one can be overridden in the environment by `PEACEWATCH_<SECTION>_<KEY>`, such as",
-        "`PEACEWATCH_GATEWAY_PORT`. They are checked whenever a command opens the workspace.",
-    ]
-    for section, field in Settings.model_fields.items():
-        kind = type(field.default)
-        about = (kind.__doc__ or "").split(": ", 1)[-1].strip()
-        lines += [
-            "",
-            f"## [{section}]",
-            "",
-            about[0].upper() + about[1:],
-            "",
-            "| key | default | meaning |",
-            "|---|---|---|",
-        ]
-        for key, setting in kind.model_fields.items():
-            default = json.dumps(setting.default, ensure_ascii=False)
-            lines.append(f"| `{key}` | `{default}` | {setting.description} |")
-    return "\n".join(lines) + "\n"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+WRITTEN = [page for page in PAGES if page.name not in reference.PAGES]
+COMMANDS = dict(reference.commands(peacewatch))
+TOLD = ["tutorial-operator.md", "how-to-rules.md", "how-to-requeue.md", "how-to-retention.md", "how-to-backup.md"]
+PATIENCE_S = 280
 
-
-def commands(group: click.Group, path: str = "peacewatch") -> Iterator[tuple[str, click.Command]]:
-    yield path, group
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
-
-
-COMMANDS = dict(commands(peacewatch))
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -80,7 +61,7 @@ def test_every_option_has_a_help(path: str) -> None:
 @pytest.mark.parametrize("name", [name for name in peacewatch.commands if name != "demo"])
 def test_every_command_is_in_the_documents(name: str) -> None:
     own = re.compile(rf"peacewatch (--workspace \S+ )?{name}\b")
-    assert any(own.search(page.read_text("utf-8")) for page in PAGES)
+    assert any(own.search(page.read_text("utf-8")) for page in WRITTEN)
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:
@@ -89,14 +70,15 @@ def test_the_readme_starts_with_the_two_commands() -> None:
     assert "make test" in text
 
 
-def test_the_page_of_settings_is_true() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == settings_page(), "run: python tests/test_docs.py"
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_pages_that_are_made_from_the_code_are_true(name: str) -> None:
+    assert (DOCS / name).read_text("utf-8") == reference.PAGES[name](), "run: python docs/reference.py"
 
 
 def test_every_key_of_a_dialect_is_in_its_page() -> None:
     from pipeline.dialects import mapping
 
-    text = (ROOT / "docs" / "dialects.md").read_text("utf-8")
+    text = (DOCS / "dialects.md").read_text("utf-8")
     models: list[Any] = [mapping.Mapping]
     while models:
         for key, field in models.pop().model_fields.items():
@@ -112,5 +94,136 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
-if __name__ == "__main__":
-    (ROOT / "docs" / "settings.md").write_text(settings_page(), "utf-8")
+def test_every_stored_field_has_a_meaning_and_every_measure_a_unit() -> None:
+    from pipeline.lake.bins import VARIABLES
+    from pipeline.schema import TABLES
+
+    assert set(meanings.ROWS) == set(TABLES)
+    for table, schema in TABLES.items():
+        for field in schema:
+            said = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+            assert said["about"], f"{table}.{field.name}"
+            assert said["unit"] or str(field.type) not in ("double", "timestamp[us, tz=UTC]"), f"{table}.{field.name}"
+    for name, variable in VARIABLES.items():
+        assert variable.about, name
+        assert variable.unit, name
+
+
+def test_every_field_that_is_printed_has_a_meaning() -> None:
+    for said in [dictionary.alert_fields(), meanings.COORDINATES, meanings.LIVE, *meanings.COMMANDS.values()]:
+        assert all(about for _unit, about in said.values())
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory in which everything was done that the pages of `TOLD` say; the workspace ``lyon`` is in it."""
+    here = tmp_path_factory.mktemp("told")
+    blocks = [(name, block) for name in TOLD for block in shell_blocks(DOCS / name)]
+    ports = dict(zip(("8080", "5006"), free_ports(2), strict=True))
+    script = "\n".join(f"echo '--- {name}'\n{block}" for name, block in blocks)
+    for usual, free in ports.items():
+        script = script.replace(usual, free)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PEACEWATCH_")}
+    environ |= {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PEACEWATCH_GATEWAY_PORT": ports["8080"],
+        "PEACEWATCH_DASHBOARD_PORT": ports["5006"],
+    }
+    with (
+        (here / "output.txt").open("wb") as output,
+        subprocess.Popen(
+            ["bash", "-e", "-u", "-x", "-c", script],
+            cwd=here,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as shell,
+        ExitStack() as stack,
+    ):
+        stack.callback(end_group, shell.pid)
+        status = shell.wait(PATIENCE_S)
+    assert status == 0, (here / "output.txt").read_text("utf-8", "replace")[-4000:]
+    return here
+
+
+def shell_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def free_ports(count: int) -> list[str]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [str(one.getsockname()[1]) for one in sockets]
+
+
+def end_group(leader: int) -> None:
+    """End what a failed page has left running: the session is this test's own."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def test_the_operators_pages_do_what_they_say(told: Path) -> None:
+    output = (told / "output.txt").read_text("utf-8", "replace")
+    assert re.search(r"critical .*Jean Dupont|Jean Dupont.*critical|4\.5 +Jean Dupont", output)
+    assert "FAILED" not in output
+    assert "may sign in, as administrator." in output
+
+
+def test_the_live_snapshot_is_as_the_dictionary_says(told: Path) -> None:
+    assert_said(json.loads((told / "lyon" / "live.json").read_text("utf-8")), meanings.LIVE)
+
+
+def test_the_cube_is_as_the_dictionary_says(told: Path) -> None:
+    from pipeline.lake.bins import VARIABLES
+    from pipeline.lake.cube import open_cube
+
+    cube = open_cube(told / "lyon")
+    assert set(cube.coords) == set(meanings.COORDINATES)
+    assert set(cube.data_vars) == set(VARIABLES)
+
+
+@pytest.mark.parametrize("command", [*(set(meanings.COMMANDS) - {"init", "simulate", "ingest", "run"}), "alerts"])
+def test_output_is_as_the_dictionary_says(told: Path, command: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["--workspace", str(told / "lyon"), *command.split(), "--json"]) == 0
+    said = dictionary.alert_fields() if command == "alerts" else meanings.COMMANDS[command]
+    assert_said(json.loads(capfdbinary.readouterr().out.splitlines()[0]), said)
+
+
+def test_results_of_taking_in_are_as_the_dictionary_says(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from pipeline.progress import Summary
+
+    root, file = tmp_path / "new", str(tmp_path / "few.ndjson")
+    for command, rest in {"init": [], "simulate": ["--reports", "3", "--out", file], "ingest": [file]}.items():
+        assert main(["--workspace", str(root), command, *rest, "--json"]) == 0
+        assert_said(json.loads(capfdbinary.readouterr().out.splitlines()[-1]), meanings.COMMANDS[command])
+    assert {field.name for field in fields(Summary)} == set(meanings.COMMANDS["run"])
+
+
+def assert_said(value: Any, said: meanings.Fields) -> None:
+    """The names in ``value`` are those that are ``said``, but for what is there only sometimes."""
+    found = set(names(value, said, ""))
+    assert found <= set(said)
+    missing = set(said) - found
+    assert all(name == "raw_base64" or name.partition("[]")[0] in found for name in missing), missing
+
+
+def names(value: Any, said: meanings.Fields, path: str) -> Iterator[str]:
+    """The paths of ``value``, as deep as ``said`` goes."""
+    if path and path in said:
+        yield path
+    if isinstance(value, list):
+        for each in value:
+            yield from names(each, said, f"{path}[]")
+    elif isinstance(value, dict) and (not path or any(name.startswith(f"{path}.") for name in said)):
+        for key, inner in value.items():
+            yield from names(inner, said, f"{path}.{key}" if path else key)
+    elif path not in said:
+        yield path
