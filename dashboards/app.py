@@ -30,6 +30,7 @@ from dashboards.listening import Listening, listening
 from dashboards.pages import PAGES, Page
 from dashboards.shell import page_template
 from dashboards.sign_in.handlers import sign_in_handler, sign_out_handler
+from dashboards.sign_in.openid_handlers import openid_handlers
 from dashboards.sign_in.provider import SignedIn
 from dashboards.site import Site
 from dashboards.visit import Forbidden, Visit
@@ -125,6 +126,7 @@ def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.serv
         "expires_days": None,
     }
     server._tornado.transforms.append(SecurityHeaders)
+    server._tornado.add_handlers(".*", openid_handlers(site, where.url(server.port)))
     # Only known now if the port was 0; the default would allow "localhost" whatever the host.
     origins = server._tornado.websocket_origins
     origins.clear()

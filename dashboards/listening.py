@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
-from pipeline.workspace import Dashboard
+from pipeline.settings import Dashboard, is_loopback
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,6 @@ def listening(settings: Dashboard, root: Path, host: str) -> Listening:
     if host in ("", "0.0.0.0", "::") and not settings.url:
         raise UsageError(f"with {host!r}, set dashboard.url to the https address that officers type", host=host)
     return Listening(host, tls, settings.url)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def in_url(host: str) -> str:

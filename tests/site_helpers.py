@@ -1,10 +1,13 @@
-"""What tests of the pages share: people who are signed in already."""
+"""What tests of the pages share: people who are signed in already, and a browser that hides nothing."""
 
 from __future__ import annotations
 
 import http.client
 import re
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import urlencode
 
 from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
@@ -33,3 +36,44 @@ def page_token(port: int, token: str) -> str:
     connection.close()
     assert found is not None
     return found[1]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: str
+
+    def cookie(self, name: str) -> str | None:
+        """A cookie that was set, with its attributes."""
+        return next((one for one in self.headers.get_all("Set-Cookie", []) if one.startswith(f"{name}=")), None)
+
+
+@dataclass
+class Client:
+    """Asks as a browser would, but follows nothing and hides nothing."""
+
+    port: int
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, path, urlencode(form) if form is not None else None, headers)
+        got = connection.getresponse()
+        answer = Answer(got.status, got.headers, got.fp.read(1).hex() if got.status == 101 else got.read().decode())
+        connection.close()
+        for one in got.headers.get_all("Set-Cookie", []):
+            self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(one).items()})
+        return answer
+
+    def form(self) -> dict[str, str]:
+        """The hidden fields of the sign-in page."""
+        found = re.search(r'name="_xsrf" value="([^"]+)"', self.ask("GET", "/sign-in").body)
+        assert found is not None
+        return {"_xsrf": found[1]}
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> Answer:
+        return self.ask("POST", "/sign-in", self.form() | {"name": name, "password": password})

@@ -130,9 +130,10 @@ def test_another_secret_does_not_fit(connection: sa.Connection) -> None:
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
+def office(tmp_path: Path, desk_url: str) -> Iterator[Office]:
     times = iter(range(1_000_000))
-    office = Office(Workspace.create(tmp_path / "force"), clock=lambda: next(times))
+    root = Workspace.create(tmp_path / "force").root
+    office = Office(Workspace.open(root, {"PEACEWATCH_DESK_URL": desk_url}), clock=lambda: next(times))
     yield office
     office.close()
 

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.desk import Applied, Desk
+from pipeline.desk.database import Database
 from pipeline.errors import StorageError, UsageError
 from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, report_id_base
 
@@ -74,17 +76,18 @@ def url(path: Path) -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(url(tmp_path), clock=lambda: at(60).timestamp())
+def desk(desk_url: str) -> Iterator[Desk]:
+    desk = Desk(desk_url, clock=lambda: at(60).timestamp())
     yield desk
     desk.close()
 
 
-def resolve(path: Path, alert_id: str) -> None:
-    """What an officer's decision does to the stored alert."""
-    with sqlite3.connect(path / "desk.sqlite") as connection:
-        connection.execute("UPDATE alerts SET state = 'resolved' WHERE alert_id = ?", (alert_id,))
-    connection.close()
+def change(url: str, statement: str, **values: str) -> None:
+    """Change what is stored."""
+    database = Database(url)
+    with database.write() as connection:
+        connection.execute(sa.text(statement), values)
+    database.close()
 
 
 def test_an_alert_is_shown_with_everything(desk: Desk) -> None:
@@ -187,10 +190,10 @@ def test_a_slice_that_overlaps_the_one_before_counts_only_what_is_new(desk: Desk
     assert (alert["state"], alert["findings"], alert["time"]) == ("open", 2, at(90))
 
 
-def test_after_a_resolution_the_next_finding_opens_a_new_alert(desk: Desk, tmp_path: Path) -> None:
+def test_after_a_resolution_the_next_finding_opens_a_new_alert(desk: Desk, desk_url: str) -> None:
     desk.apply(SOURCE, 10, found(finding(1, 0)), good())
     [first] = desk.alerts()
-    resolve(tmp_path, first["alert_id"])
+    change(desk_url, "UPDATE alerts SET state = 'resolved' WHERE alert_id = :alert", alert=first["alert_id"])
     # The desk still watches the citizen: a good score must not touch what an officer ended.
     assert desk.apply(SOURCE, 20, found(), good(recovery(11, 20))) == Applied()
     assert desk.apply(SOURCE, 30, found(finding(21, 30)), good()) == Applied(opened=1)
@@ -216,9 +219,9 @@ def test_revisions_rise_by_one_for_each_changed_alert(desk: Desk) -> None:
     assert desk.changes(3) == []
 
 
-def test_alerts_are_listed_newest_raised_first(tmp_path: Path) -> None:
+def test_alerts_are_listed_newest_raised_first(desk_url: str) -> None:
     now = [at(0).timestamp()]
-    desk = Desk(url(tmp_path), clock=lambda: now[0])
+    desk = Desk(desk_url, clock=lambda: now[0])
     for number in range(3):
         now[0] += 1
         desk.apply(SOURCE, 10 + number, found(finding(9 + number, 0, key=number)), good())
@@ -239,12 +242,12 @@ def test_history_has_the_schema_of_the_archive_and_no_names(desk: Desk) -> None:
     assert desk.history(2).schema.equals(ALERTS)
 
 
-def test_who_is_watched_is_the_same_after_a_restart(desk: Desk, tmp_path: Path) -> None:
+def test_who_is_watched_is_the_same_after_a_restart(desk: Desk, desk_url: str) -> None:
     assert desk.watched().dtype == np.int64
     desk.apply(SOURCE, 10, found(*(finding(n, n, key=5 - n) for n in range(8))), good(recovery(8, 99, key=3)))
     desk.apply(SOURCE, 20, found(), good(recovery(11, 99, key=-2)))
     assert desk.watched().tolist() == [-1, 0, 1, 2, 4, 5]
-    again = Desk(url(tmp_path))
+    again = Desk(desk_url)
     assert again.watched().tolist() == desk.watched().tolist()
     assert again.screened() == {SOURCE: 20}
     assert again.alerts() == desk.alerts()
@@ -305,8 +308,8 @@ APPLIER = textwrap.dedent(
 )
 
 
-def test_a_kill_at_any_moment_leaves_all_or_nothing(tmp_path: Path) -> None:
-    script = APPLIER.format(tests=str(Path(__file__).parent), url=url(tmp_path))
+def test_a_kill_at_any_moment_leaves_all_or_nothing(desk_url: str) -> None:
+    script = APPLIER.format(tests=str(Path(__file__).parent), url=desk_url)
     reached = 0
     for more in (1, 3, 8):
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -317,7 +320,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         process.stdout.close()
-        desk = Desk(url(tmp_path))
+        desk = Desk(desk_url)
         [reached_now] = desk.screened().values()
         alerts = desk.alerts()
         assert reached_now >= acknowledged > reached
@@ -330,7 +333,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(tmp_path: Path) -> None:
         desk.close()
 
 
-def test_several_may_make_the_same_desk_at_the_same_moment(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_several_may_make_the_same_desk_at_the_same_moment(new_desk: Callable[[], str]) -> None:
     together = Barrier(4)
 
     def make(target: str) -> dict[str, int]:
@@ -339,7 +342,7 @@ def test_several_may_make_the_same_desk_at_the_same_moment(tmp_path_factory: pyt
 
     with ThreadPoolExecutor(4) as pool:
         for _ in range(10):
-            made = list(pool.map(make, [url(tmp_path_factory.mktemp("desk"))] * 4))
+            made = list(pool.map(make, [new_desk()] * 4))
             assert made == [{"open": 0, "recovered": 0, "resolved": 0}] * 4
 
 
@@ -367,12 +370,10 @@ def test_a_desk_in_no_directory_says_what_to_do(tmp_path: Path) -> None:
         Desk(url(tmp_path / "nowhere"))
 
 
-def test_a_desk_of_a_later_version_is_left_alone(desk: Desk, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "desk.sqlite") as connection:
-        connection.execute("UPDATE desk_meta SET value = 99 WHERE name = 'version'")
-    connection.close()
+def test_a_desk_of_a_later_version_is_left_alone(desk: Desk, desk_url: str) -> None:
+    change(desk_url, "UPDATE desk_meta SET value = 99 WHERE name = 'version'")
     with pytest.raises(StorageError, match="is of version 99"):
-        Desk(url(tmp_path))
+        Desk(desk_url)
 
 
 @pytest.mark.parametrize(

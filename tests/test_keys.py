@@ -15,8 +15,8 @@ from pipeline.errors import StorageError, UsageError
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'desk.sqlite'}"
+def url(desk_url: str) -> str:
+    return desk_url
 
 
 def test_a_key_is_good_from_when_it_is_made_until_it_is_revoked(url: str) -> None:
@@ -42,6 +42,7 @@ def test_the_list_tells_when_and_what_for_but_no_secret(url: str) -> None:
     assert token.split("_", 2)[2] not in repr(listed)
 
 
+@pytest.mark.parametrize("new_desk", ["sqlite"], indirect=True)
 def test_the_token_is_nowhere_in_the_file(url: str, tmp_path: Path) -> None:
     keys = Keys(url)
     _, token = keys.create("x")
@@ -84,7 +85,8 @@ def test_processes_that_open_a_new_file_at_the_same_moment_all_succeed(url: str)
     assert sorted(key["label"] for key in Keys(url).all()) == ["0", "1", "2"]
 
 
-def test_other_tables_of_the_file_stay(url: str, tmp_path: Path) -> None:
+def test_other_tables_of_the_file_stay(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'desk.sqlite'}"
     with sqlite3.connect(tmp_path / "desk.sqlite") as other:
         other.execute("CREATE TABLE officers (name TEXT)")
         other.execute("INSERT INTO officers VALUES ('Durand')")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -10,14 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 from bokeh.util.token import generate_jwt_token
+from site_helpers import COOKIE, PASSWORD, Answer, Client
 
 from dashboards.listening import listening
 from dashboards.sign_in.handlers import way_on
@@ -27,8 +26,7 @@ from pipeline.errors import UsageError
 from pipeline.workspace import Dashboard, Workspace
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
-PASSWORD = "a long password 1"
-COOKIE, XSRF = "__Host-peacewatch", "__Host-peacewatch-xsrf"
+XSRF = "__Host-peacewatch-xsrf"
 BY = Actor("operator")
 SERVE = (
     "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
@@ -122,47 +120,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(process.stdout.readline().strip(), office)
         process.terminate()
     office.close()
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: str
-
-    def cookie(self, name: str) -> str | None:
-        """A cookie that was set, with its attributes."""
-        return next((one for one in self.headers.get_all("Set-Cookie", []) if one.startswith(f"{name}=")), None)
-
-
-@dataclass
-class Client:
-    """Asks as a browser would, but follows nothing and hides nothing."""
-
-    port: int
-    cookies: dict[str, str] = field(default_factory=dict)
-
-    def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        if form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        connection.request(method, path, urlencode(form) if form is not None else None, headers)
-        got = connection.getresponse()
-        answer = Answer(got.status, got.headers, got.fp.read(1).hex() if got.status == 101 else got.read().decode())
-        connection.close()
-        for one in got.headers.get_all("Set-Cookie", []):
-            self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(one).items()})
-        return answer
-
-    def form(self) -> dict[str, str]:
-        """The hidden fields of the sign-in page."""
-        found = re.search(r'name="_xsrf" value="([^"]+)"', self.ask("GET", "/sign-in").body)
-        assert found is not None
-        return {"_xsrf": found[1]}
-
-    def sign_in(self, name: str, password: str = PASSWORD) -> Answer:
-        return self.ask("POST", "/sign-in", self.form() | {"name": name, "password": password})
 
 
 @pytest.fixture

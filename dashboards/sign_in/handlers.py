@@ -9,7 +9,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from dashboards.pages import PAGES, menu
 from dashboards.sign_in.look import refused_page, sign_in_page
-from dashboards.sign_in.provider import COOKIE, session_of
+from dashboards.sign_in.provider import COOKIE, LOCKED, let_in, session_of, start_session
 from dashboards.site import Site
 from pipeline.desk.roles import may
 from pipeline.desk.sessions import SignInRefused
@@ -51,7 +51,7 @@ def sign_in_handler(site: Site) -> type[RequestHandler]:
         def get(self) -> None:
             session = session_of(site.office, self)
             if session is None:
-                self.finish(sign_in_page(self, force, then=self.get_query_argument("next", "")))
+                self.finish(sign_in_page(self, site.settings, then=self.get_query_argument("next", "")))
                 return
             way = way_on(self.get_query_argument("next", ""), session.user.role)
             if way is None:
@@ -67,13 +67,18 @@ def sign_in_handler(site: Site) -> type[RequestHandler]:
             if told := _untrusted(self):
                 self._again(403, told, name, then)
                 return
+            if not site.settings.sign_in.passwords:
+                self._again(403, "Nobody signs in with a password here.", name, then)
+                return
             if waiting >= _LONGEST_QUEUE:
                 self._again(503, "Too many people are signing in at this moment: try again.", name, then)
                 return
             waiting += 1
             try:
                 password = self.get_body_argument("password", "", strip=False)
-                token = await asyncio.to_thread(self._sign_in, name, password)
+                token = await asyncio.to_thread(
+                    start_session, site.office, self, lambda: site.office.sessions.sign_in(name, password)
+                )
             except SignInRefused as error:
                 self._again(401, error.message, name, then)
                 return
@@ -82,20 +87,11 @@ def sign_in_handler(site: Site) -> type[RequestHandler]:
                 return
             finally:
                 waiting -= 1
-            self.set_cookie(COOKIE, token, secure=True, httponly=True, samesite="Lax", path="/")
-            self.set_header("Cache-Control", "no-store")
-            self.redirect(f"/sign-in?{urlencode({'next': then})}" if then else "/sign-in", status=303)
-
-        def _sign_in(self, name: str, password: str) -> str:
-            before = session_of(site.office, self)
-            token = site.office.sessions.sign_in(name, password)
-            if before is not None:
-                site.office.sessions.end(before.session_id)
-            return token
+            let_in(self, token, then)
 
         def _again(self, status: int, told: str, name: str, then: str) -> None:
             self.set_status(status)
-            self.finish(sign_in_page(self, force, told, name[:64], then))
+            self.finish(sign_in_page(self, site.settings, told, name[:64], then))
 
     return SignInPage
 
@@ -109,7 +105,7 @@ def sign_out_handler(site: Site) -> type[RequestHandler]:
             session = session_of(site.office, self)
             if session is not None:
                 await asyncio.to_thread(site.office.sessions.end, session.session_id)
-            self.clear_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+            self.clear_cookie(COOKIE, **LOCKED)
             self.redirect("/sign-in", status=303)
 
     return SignOut

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from functools import cache
+from urllib.parse import urlencode
 
 from tornado.template import Loader
 from tornado.web import RequestHandler
@@ -16,14 +17,30 @@ from dashboards.files import ASSETS, styles
 from dashboards.pages import menu
 from dashboards.theme import style_sheet
 from pipeline.desk.users import User
+from pipeline.settings import Settings
+
+#: Where the button of an OpenID Connect provider leads.
+BEGIN = "/sign-in-openid"
 
 # Escapes whatever a template is given, unless the template says "raw".
 _LOADER = Loader(str(ASSETS))
 
 
-def sign_in_page(handler: RequestHandler, force: str, told: str = "", name: str = "", then: str = "") -> bytes:
-    """The form; ``told`` is what went wrong, ``then`` the page to go on to."""
-    return _page(handler, "sign_in", force, title="Sign in", told=told, name=name, then=then)
+def sign_in_page(handler: RequestHandler, settings: Settings, told: str = "", name: str = "", then: str = "") -> bytes:
+    """The ways to sign in; ``told`` is what went wrong, ``then`` the page to go on to."""
+    ways = settings.sign_in
+    return _page(
+        handler,
+        "sign_in",
+        settings.force.name,
+        title="Sign in",
+        told=told,
+        name=name,
+        then=then,
+        passwords=ways.passwords,
+        provider=ways.oidc_name if ways.oidc_issuer else "",
+        begin=f".{BEGIN}?{urlencode({'next': then})}",
+    )
 
 
 def refused_page(handler: RequestHandler, force: str, user: User, told: str) -> bytes:

@@ -19,10 +19,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from pipeline.desk.tables import AUDIT, META
+from pipeline.desk.counters import AUDITED, raised, value
+from pipeline.desk.tables import AUDIT
 from pipeline.desk.times import to_microseconds, to_time
 
-_HEAD = "audit"
 _START = bytes(32)
 _PAGE = 5_000
 
@@ -69,10 +69,7 @@ class Trail:
 
     def write(self, connection: sa.Connection, entry: Entry, at_us: int) -> int:
         """Append a row; returns its number. Writers take turns until their transactions end."""
-        moved = connection.execute(sa.update(META).where(META.c.name == _HEAD).values(value=META.c.value + 1))
-        if moved.rowcount == 0:
-            connection.execute(sa.insert(META).values(name=_HEAD, value=1))
-        number = connection.scalar(sa.select(META.c.value).where(META.c.name == _HEAD)) or 1
+        number = raised(connection, AUDITED)
         before = connection.scalar(sa.select(AUDIT.c.mac).where(AUDIT.c.number == number - 1))
         row = {
             "number": number,
@@ -102,7 +99,7 @@ class Trail:
         return [_shown(row) for row in connection.execute(query).mappings()]
 
     def problems(self, connection: sa.Connection) -> Iterator[str]:
-        """Each break of the chain, in words."""
+        """Each break of the chain, in words; the connection must see one snapshot throughout."""
         expected, mac = 1, _START
         for number in connection.scalars(sa.select(AUDIT.c.number).where(AUDIT.c.number < 1)):
             yield f"row {number} was inserted"
@@ -115,7 +112,7 @@ class Trail:
                 if row["note"] is not None and _digest(row["note"]) != row["note_digest"]:
                     yield f"the note of row {row['number']} was changed"
                 expected, mac = row["number"] + 1, row["mac"]
-        last = connection.scalar(sa.select(META.c.value).where(META.c.name == _HEAD)) or 0
+        last = value(connection, AUDITED)
         if last > expected - 1:
             yield f"rows {expected} to {last} are missing"
         elif last < expected - 1:

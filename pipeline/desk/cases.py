@@ -26,7 +26,7 @@ from pipeline.desk.roles import Right, may
 from pipeline.desk.silences import CITIZEN, Silence
 from pipeline.desk.tables import ALERTS, AUDIT, CASES, UNRESOLVED, USERS
 from pipeline.desk.texts import tidy
-from pipeline.desk.times import to_time
+from pipeline.desk.times import to_clock, to_time
 from pipeline.desk.work import DONE, Action, Case, Deed, Refused, decide
 from pipeline.workspace import Work
 
@@ -57,12 +57,18 @@ class Cases:
     """
 
     def __init__(
-        self, database: Database, trail: Trail, settings: Work, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        trail: Trail,
+        settings: Work,
+        clock: Callable[[], float] = time.time,
+        timezone: str = "UTC",
     ) -> None:
         self._database = database
         self._trail = trail
         self._settings = settings
         self._clock = clock
+        self._timezone = timezone
 
     def act(self, actions: Sequence[Action], by: Actor) -> list[Outcome]:
         """Do what can be done of ``actions``, in their order; each has its outcome, and its row in the audit.
@@ -184,6 +190,8 @@ class Cases:
             name = sa.select(USERS.c.display_name).where(USERS.c.name == refused.winner)
             you = "You" if refused.winner == by.user_name else connection.scalar(name)
             why = f"{you or refused.winner} {why}"
+        if refused.at is not None:
+            why = f"{why} at {to_clock(refused.at, self._timezone)}"
         details = {"action": action.kind, "why": why, "winner": refused.winner}
         entry = Entry(by, REFUSED, note=action.note, details=details)
         if alert is not None:

@@ -1,4 +1,4 @@
-"""The desk's counters: ``revision``, which every change of an alert raises, and ``reopened``, for who watches.
+"""The desk's counters: ``revision``, which every change of an alert raises, ``reopened``, for who watches, and more.
 
 Whoever changes alerts takes the counters first and keeps them until the
 transaction ends: writers take turns, in one order, and a later revision is never
@@ -13,6 +13,14 @@ from pipeline.desk.tables import META
 
 REVISION = "revision"
 REOPENED = "reopened"
+AUDITED = "audit"
+TRIES = "tries"
+
+# One statement, so that two who raise a counter that is not there yet do not both make it.
+_RAISE = sa.text(
+    "INSERT INTO desk_meta (name, value) VALUES (:name, :by) "
+    "ON CONFLICT (name) DO UPDATE SET value = desk_meta.value + excluded.value RETURNING value"
+)
 
 
 def take(connection: sa.Connection) -> None:
@@ -26,8 +34,6 @@ def value(connection: sa.Connection, name: str) -> int:
 
 
 def raised(connection: sa.Connection, name: str, by: int = 1) -> int:
-    """Raise a counter; returns its value then."""
-    moved = connection.execute(sa.update(META).where(META.c.name == name).values(value=META.c.value + by))
-    if moved.rowcount == 0:
-        connection.execute(sa.insert(META).values(name=name, value=by))
-    return value(connection, name)
+    """Raise a counter; returns its value then. Who raises it too waits until the transaction ends."""
+    to: int = connection.execute(_RAISE, {"name": name, "by": by}).scalar_one()
+    return to

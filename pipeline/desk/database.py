@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from pipeline.errors import StorageError, UsageError
 
 _WRITES = "peacewatch_writes"
+#: The number of the lock that makers of tables take: any, as long as it is the same for all.
+_TABLES = 0x7065616365
 
 
 class Database:
@@ -40,14 +42,17 @@ class Database:
                 f"desk.url = {self.name} needs a database driver that is not there ({error}): install it"
             ) from None
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        self._reader = self.engine
         if self.engine.dialect.name == "sqlite":
             sa.event.listen(self.engine, "connect", self._set_up_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection in one read transaction: a snapshot. Raises `StorageError`."""
-        with self._explained(), self.engine.begin() as connection:
+        with self._explained(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -57,6 +62,14 @@ class Database:
         On SQLite no other writer is let in meanwhile. Raises `StorageError`.
         """
         with self._explained(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def making_tables(self) -> Iterator[sa.Connection]:
+        """As `write`, for whoever makes tables: those who do so at the same moment take turns. Raises `StorageError`."""
+        with self.write() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES)))
             yield connection
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ class Keys:
     def __init__(self, url: str) -> None:
         """Open the desk's database; the table is made when it is missing. `UsageError` for a wrong ``url``."""
         self._database = Database(url)
-        with self._database.write() as connection:
+        with self._database.making_tables() as connection:
             connection.execute(CreateTable(DRONE_KEYS, if_not_exists=True))
             for index in DRONE_KEYS.indexes:
                 connection.execute(CreateIndex(index, if_not_exists=True))

@@ -28,9 +28,10 @@ class Office:
         self._database = Database(workspace.desk_url)
         self._clock = clock
         self._trail = trail
-        self.cases = Cases(self._database, trail, workspace.settings.work, clock)
+        zone = workspace.settings.force.timezone
+        self.cases = Cases(self._database, trail, workspace.settings.work, clock, zone)
         self.users = Users(self._database, trail, clock)
-        self.sessions = Sessions(self._database, trail, workspace.settings.sign_in, clock)
+        self.sessions = Sessions(self._database, trail, workspace.settings.sign_in, clock, zone)
 
     def record(self, entry: Entry) -> int:
         """Write to the audit, durably, before what it tells of is shown; returns the row's number."""

@@ -19,10 +19,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.desk.audit import Actor, Entry, Trail
+from pipeline.desk.counters import TRIES, raised
 from pipeline.desk.database import Database
 from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
-from pipeline.desk.times import to_time
+from pipeline.desk.times import to_clock, to_time
 from pipeline.desk.users import User, hash_password, is_password, user_from_row
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import SignIn
@@ -54,12 +55,18 @@ class Sessions:
     """The sessions of one workspace, safe to use from several threads and processes."""
 
     def __init__(
-        self, database: Database, trail: Trail, settings: SignIn, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        trail: Trail,
+        settings: SignIn,
+        clock: Callable[[], float] = time.time,
+        timezone: str = "UTC",
     ) -> None:
         self._database = database
         self._trail = trail
         self._settings = settings
         self._clock = clock
+        self._timezone = timezone
 
     def sign_in(self, name: str, password: str) -> str:
         """Check a password, which takes some 50 ms, and start a session; returns its token.
@@ -72,18 +79,28 @@ class Sessions:
         with self._database.read() as connection:
             stored = connection.scalar(query)
         if not is_password(stored or _NOBODY, password) or stored is None:
-            self._refused(name, "sign-in failed")
+            self.refused(name)
             raise SignInRefused("Name or password is wrong.")
         with self._database.write() as connection:
             # Found right, it was no wrong try; it was counted before, so that many at once are no way around the lock.
             connection.execute(sa.update(SIGN_INS).where(SIGN_INS.c.try_id == try_id).values(failed=False))
-        return self.start(name)
+        # Whoever gives somebody another password meanwhile ends this session, too.
+        return self._start(name, {}, USERS.c.password_hash == stored)
 
-    def start(self, name: str) -> str:
-        """Start a session for somebody whose identity was checked; returns its token.
+    def start(self, name: str, **details: Any) -> str:
+        """Start a session for somebody whose identity was checked, as ``details`` tell the audit; returns its token.
 
         Raises `SignInRefused` if there is no such user, or not any more.
         """
+        return self._start(name, details)
+
+    def refused(self, name: str, action: str = "sign-in failed", **details: Any) -> None:
+        """Write down a try that failed; not what was typed if it is no user's name: it may be a password."""
+        with self._database.write() as connection:
+            known = connection.scalar(sa.select(USERS.c.name).where(USERS.c.name == name))
+            self._trail.write(connection, Entry(Actor(known or "unknown"), action, details=details), self._now())
+
+    def _start(self, name: str, details: dict[str, Any], *conditions: sa.ColumnElement[bool]) -> str:
         token, session_id, now = secrets.token_urlsafe(32), secrets.token_hex(6), self._now()
         session = {
             "session_id": session_id,
@@ -93,11 +110,12 @@ class Sessions:
             "seen_at": now,
         }
         with self._database.write() as connection:
-            good = sa.select(USERS.c.name).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
-            if connection.execute(good).first() is None:
+            good = sa.select(USERS.c.name).where(USERS.c.name == name, USERS.c.disabled_at.is_(None), *conditions)
+            # Locked: who disables the user now waits, and then finds this session to end.
+            if connection.execute(good.with_for_update(read=True)).first() is None:
                 raise SignInRefused("You have no account here, or not any more: ask your administrator.")
             connection.execute(sa.insert(SESSIONS).values(**session))
-            self._trail.write(connection, Entry(Actor(name, session_id), "signed in"), now)
+            self._trail.write(connection, Entry(Actor(name, session_id), "signed in", details=details), now)
         return token
 
     def of_token(self, token: str) -> Session | None:
@@ -158,6 +176,7 @@ class Sessions:
         since = now - round(self._settings.locked_min * 60e6)
         wrong = (SIGN_INS.c.name == name, SIGN_INS.c.failed, SIGN_INS.c.at > since)
         with self._database.write() as connection:
+            raised(connection, TRIES)  # tries take turns: none is counted without those before it
             tries, oldest = connection.execute(
                 sa.select(sa.func.count(), sa.func.min(SIGN_INS.c.at)).where(*wrong)
             ).one()
@@ -166,18 +185,12 @@ class Sessions:
                 connection.execute(sa.insert(SIGN_INS).values(try_id=try_id, name=name, at=now, failed=True))
                 connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.at <= since))
         if locked:
-            self._refused(name, "sign-in refused, locked")
-            minutes = max(1, round((oldest - since) / 60e6))
+            self.refused(name, "sign-in refused, locked")
+            ends = to_clock(oldest + (now - since) + 59_999_999, self._timezone, "%H:%M")  # the minute after
             raise SignInRefused(
-                f"Too many wrong passwords for this name: try again in {minutes} min, or ask your administrator."
+                f"Too many wrong passwords for this name: try again at {ends}, or ask your administrator."
             )
         return try_id
-
-    def _refused(self, name: str, action: str) -> None:
-        """Write down a try that failed; not what was typed if it is no user's name: it may be a password."""
-        with self._database.write() as connection:
-            known = connection.scalar(sa.select(USERS.c.name).where(USERS.c.name == name))
-            self._trail.write(connection, Entry(Actor(known or "unknown"), action), self._now())
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Session | None:
         with self._database.read() as connection:

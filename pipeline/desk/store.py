@@ -87,7 +87,7 @@ class Desk:
         self._applying = threading.Lock()
         self._watched: Keys | None = None
         self._reopened = 0
-        with self._database.write() as connection:
+        with self._database.making_tables() as connection:
             _create(connection, self._database.name)
 
     def screened(self) -> dict[str, int]:

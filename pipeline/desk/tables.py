@@ -168,7 +168,7 @@ AUDIT = sa.Table(
 )
 
 #: ``version`` of these tables, the ``revision`` last given to a change, the ``audit`` number last given,
-#: and how often an alert was ``reopened``.
+#: how often an alert was ``reopened``, and the ``tries`` to sign in.
 META = sa.Table(
     "desk_meta",
     METADATA,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -15,6 +16,12 @@ def to_time(microseconds: int | None) -> datetime | None:
 def to_microseconds(time: datetime) -> int:
     """The same the other way round."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_clock(microseconds: int, timezone: str, pattern: str = "%H:%M:%S") -> str:
+    """What a clock in a time zone (an IANA name) shows, with the zone's abbreviation, such as ``07:31:00 CET``."""
+    local = (_EPOCH + timedelta(microseconds=microseconds)).astimezone(ZoneInfo(timezone))
+    return f"{local:{pattern} %Z}"
 
 
 def to_ms(time: datetime | None) -> float | None:

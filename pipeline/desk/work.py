@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from pipeline.desk.times import to_time
-
 REASONS = ("helped", "false alarm", "wrong person", "duplicate")
 SCOPES = ("citizen", "place")
 LONGEST_SILENCE_MIN = 24 * 60
@@ -73,10 +71,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why not, for the one who acted: a sentence, or what ``winner`` did, to be said after their name."""
+    """Why not, for the one who acted: a sentence, or what ``winner`` did, to be said after their name, and when."""
 
     why: str
     winner: str | None = None
+    at: int | None = None
 
 
 def decide(case: Case, action: Action, by: str, at: int) -> Case | Refused:
@@ -158,4 +157,4 @@ def _meanwhile(case: Case) -> Refused:
 
 def _refused(done: str, by: str | None, at: int) -> Refused:
     what = "lifted its silence" if done == DONE["lift"] else f"{done} it"
-    return Refused(f"{what} at {to_time(at):%H:%M:%S} UTC", by)
+    return Refused(what, by, at)
