@@ -1,13 +1,12 @@
-// The list of alerts. What is in view stays where it is when others arrive above
-// it, and the selection stays. Only rows in view have nodes, changed in place, so
-// that an arrival costs the same whatever the length of the list.
+// The list of alerts: which there are, which of them are shown, selected and marked. What
+// is in view stays where it is when others arrive above it, and the selection stays.
 
 import { citizen, el, kind, number, setText } from "./format.js"
 import { ORDERS, fits, isListed, samePlace } from "./order.js"
+import { Roll } from "./roll.js"
 import { makeRow, writeClock, writeRow } from "./row.js"
 import { isResolved, isSilenced, isWaiting } from "./state.js"
 
-const BEYOND = 6 // rows drawn above and below the view
 const NONE = "No alerts. New ones appear here by themselves."
 
 export class AlertList {
@@ -20,39 +19,43 @@ export class AlertList {
     this.on = on
     this.items = new Map() // by id, the one that changed longest ago first
     this.resolved = 0 // how many of them are resolved
-    this.shown = [] // items in the order of the screen
-    this.drawn = new Set() // items that have a node
     this.marked = new Set() // ids
     this.lastMarked = null
     this.selected = null
     this.lastAt = 0 // where the selected one was when it was last shown
     this.unseen = 0
-    this.top = 0 // what scrollTop is, as asking for it costs a layout
-    this.height = 0
-    this.rowHeight = 1
+    this.roll = new Roll("Alerts", {
+      make: makeRow,
+      write: (item) => writeRow(item, clock, limits),
+      mark: (item) => this.markItem(item),
+      drawn: () => this.markSelected(),
+      scrolled: () => this.roll.top <= 0 && this.seen(),
+    })
     this.build()
     filters.onChange = () => this.arrange()
     setInterval(() => this.tick(), 1000)
   }
 
+  // Items in the order of the screen.
+  get shown() {
+    return this.roll.items
+  }
+
   // `fresh` is false for what was there before the page was opened.
   apply(rows, fresh) {
-    if (this.top > 0) this.top = this.body.scrollTop
-    const first = Math.floor(this.top / this.rowHeight)
-    const anchor = this.top > 0 ? this.anchor(first, new Set(rows.map((row) => row.alert_id))) : null
+    const changing = new Set(rows.map((row) => row.alert_id))
+    const anchor = this.roll.anchor((item) => !changing.has(item.row.alert_id))
+    const first = this.roll.first
     this.above = 0
     this.arrived = []
     for (const row of rows) this.take(row, fresh, first)
     this.unseen += this.above
     this.forgetOld()
-    this.stretch()
-    if (anchor) {
-      const moved = this.position(anchor.item.row) - anchor.at
-      if (moved) this.scrollTo(this.top + moved * this.rowHeight)
-    }
+    this.roll.stretch()
+    if (anchor) this.roll.scrollBy(this.position(anchor.item.row) - anchor.at)
     this.draw()
     this.writeNotes()
-    if (this.selected && rows.some((row) => row.alert_id === this.selected)) this.tell()
+    if (this.selected && changing.has(this.selected)) this.tell()
     this.on.marks()
     if (this.arrived.length) this.on.arrive(this.arrived)
   }
@@ -77,7 +80,7 @@ export class AlertList {
     this.shown.splice(at, 0, item)
     item.listed = true
     if (known || !fresh) return
-    if (this.top > 0 && at <= first + this.above) this.above += 1
+    if (this.roll.top > 0 && at <= first + this.above) this.above += 1
     if (kind(row) === "critical") setText(this.voice, `New critical alert: ${citizen(row)}`)
   }
 
@@ -104,18 +107,14 @@ export class AlertList {
     let ended = false
     for (const item of this.items.values()) ended ||= item.silenced && !isSilenced(item.row, now)
     if (ended) this.refill()
-    this.drawn.forEach((item) => writeClock(item, this.clock, this.limits))
+    this.roll.drawn.forEach((item) => writeClock(item, this.clock, this.limits))
   }
 
   select(id, reveal = false) {
     this.selected = id && this.items.has(id) ? id : null
     const at = this.shown.indexOf(this.items.get(this.selected))
     if (at >= 0) this.lastAt = at
-    if (reveal && at >= 0) {
-      const y = at * this.rowHeight
-      if (y < this.top) this.scrollTo(y)
-      else if (y + this.rowHeight > this.top + this.height) this.scrollTo(y + this.rowHeight - this.height)
-    }
+    if (reveal && at >= 0) this.roll.reveal(at)
     this.draw()
     this.tell()
   }
@@ -161,29 +160,20 @@ export class AlertList {
   }
 
   build() {
-    this.body = el("div", "rows")
-    this.body.setAttribute("role", "listbox")
-    this.body.setAttribute("aria-label", "Alerts")
-    this.body.setAttribute("aria-multiselectable", "true")
-    this.body.tabIndex = 0
-    this.body.addEventListener("mousedown", (event) => {
+    this.roll.element.addEventListener("mousedown", (event) => {
       if (event.shiftKey) event.preventDefault() // or text would be selected
     })
-    this.body.addEventListener("click", (event) => {
+    this.roll.element.addEventListener("click", (event) => {
       const id = event.target.closest(".row")?.dataset.id
       if (!id) return
       if (event.shiftKey || event.ctrlKey || event.metaKey || event.target.closest(".c-mark")) this.mark(id, event.shiftKey)
       else this.select(id)
     })
-    this.body.addEventListener("scroll", () => this.scrolled(), { passive: true })
-    this.sheet = el("div", "sheet")
-    this.body.append(this.sheet)
-    new ResizeObserver(() => this.measure()).observe(this.body)
     this.empty = el("p", "empty", NONE)
     this.more = el("button", "more")
     this.more.hidden = true
     this.more.addEventListener("click", () => {
-      this.scrollTo(0)
+      this.roll.scrollTo(0)
       this.seen()
       this.draw()
     })
@@ -194,12 +184,12 @@ export class AlertList {
     head.setAttribute("aria-hidden", "true")
     this.tools = el("header", "tools", el("h2", "", "Alerts"), this.note, this.filters.search)
     this.element = el("section", "list card", this.tools, this.filters.element, head,
-      el("div", "frame", this.body, this.empty, this.more), this.voice)
+      el("div", "frame", this.roll.element, this.empty, this.more), this.voice)
   }
 
   arrange() {
     this.refill()
-    this.scrollTo(0)
+    this.roll.scrollTo(0)
     this.seen()
     this.draw()
   }
@@ -207,16 +197,16 @@ export class AlertList {
   // Choose anew what is shown, and leave the view where it is.
   refill() {
     const now = this.clock.now()
-    this.shown = []
+    const shown = []
     for (const item of this.items.values()) {
       item.silenced = isSilenced(item.row, now)
       item.listed = fits(item.row, this.filters.filter, this.clock)
       item.stale = true
-      if (item.listed) this.shown.push(item)
+      if (item.listed) shown.push(item)
       else this.marked.delete(item.row.alert_id)
     }
-    this.shown.sort((a, b) => ORDERS[this.filters.order](a.row, b.row))
-    this.stretch()
+    this.roll.items = shown.sort((a, b) => ORDERS[this.filters.order](a.row, b.row))
+    this.roll.stretch()
     this.draw()
     this.writeNotes()
     this.on.marks()
@@ -247,80 +237,19 @@ export class AlertList {
     item.listed = false
   }
 
-  // The first row in view that is not about to change, to hold the view by.
-  anchor(first, changing) {
-    for (let at = first; at < this.shown.length; at++) {
-      if (!changing.has(this.shown[at].row.alert_id)) return { item: this.shown[at], at }
-    }
-    return null
-  }
-
-  scrollTo(y) {
-    this.body.scrollTop = y
-    this.top = this.body.scrollTop
-  }
-
-  scrolled() {
-    this.top = this.body.scrollTop
-    if (this.top <= 0) this.seen()
-    this.draw()
-  }
-
-  measure() {
-    const first = this.top / this.rowHeight
-    this.rowHeight = parseFloat(getComputedStyle(this.body).getPropertyValue("--row-height"))
-    this.height = this.body.clientHeight
-    this.drawn.forEach((item) => { item.at = -1 })
-    this.stretch()
-    this.scrollTo(first * this.rowHeight)
-    this.draw()
-  }
-
-  stretch() {
-    this.sheet.style.height = `${this.shown.length * this.rowHeight}px`
-  }
-
-  // Give the rows in view their nodes, and take those of others.
   draw() {
-    const from = Math.max(0, Math.floor(this.top / this.rowHeight) - BEYOND)
-    const to = Math.min(this.shown.length, Math.ceil((this.top + this.height) / this.rowHeight) + BEYOND)
-    const now = new Set(this.shown.slice(from, to))
-    for (const item of this.drawn) {
-      if (now.has(item)) continue
-      item.node.remove()
-      item.node = null
-      item.fresh = false
-    }
-    this.drawn = now
-    let before = null
-    for (let at = from; at < to; at++) before = this.drawItem(this.shown[at], at, before)
-    const selected = this.items.get(this.selected)
-    if (selected?.node) this.body.setAttribute("aria-activedescendant", selected.node.id)
-    else this.body.removeAttribute("aria-activedescendant")
+    this.roll.draw()
   }
 
-  // The order of the nodes is that of the screen, for those who have it read to them.
-  drawItem(item, at, before) {
-    if (!item.node) {
-      makeRow(item)
-      item.stale = true
-      item.at = -1
-    }
-    if (item.stale) {
-      writeRow(item, this.clock, this.limits)
-      item.stale = false
-    }
-    if (item.at !== at) {
-      item.node.style.transform = `translateY(${at * this.rowHeight}px)`
-      item.node.setAttribute("aria-posinset", at + 1)
-      item.at = at
-    }
-    const place = before ? before.nextSibling : this.sheet.firstChild
-    if (place !== item.node) this.sheet.insertBefore(item.node, place)
-    item.node.setAttribute("aria-setsize", this.shown.length)
-    item.node.setAttribute("aria-selected", String(item.row.alert_id === this.selected))
-    item.node.setAttribute("aria-checked", String(this.marked.has(item.row.alert_id)))
-    return item.node
+  markSelected() {
+    const node = this.items.get(this.selected)?.node
+    if (node) this.roll.element.setAttribute("aria-activedescendant", node.id)
+    else this.roll.element.removeAttribute("aria-activedescendant")
+  }
+
+  markItem({ node, row }) {
+    node.setAttribute("aria-selected", String(row.alert_id === this.selected))
+    node.setAttribute("aria-checked", String(this.marked.has(row.alert_id)))
   }
 
   writeNotes() {
