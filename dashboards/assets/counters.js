@@ -2,18 +2,20 @@
 
 import { compact, dataRate, el, number, setText } from "./format.js"
 
-const NAMES = [["open", "Open alerts"], ["recovered", "Recovered"], ["rate", "Reports / s"], ["lag", "Lag"], ["latency", "Latency"], ["rejects", "Rejects"]]
+const NAMES = [["open", "Open alerts"], ["recovered", "Recovered"], ["rate", "Reports / s"], ["lag", "Lag"], ["latency", "Latency"], ["rejects", "Rejects"], ["silent", "Silent drones", "fleet"]]
 
 export class Counters {
   constructor() {
     this.values = {}
     this.element = el("dl", "counters")
-    for (const [key, name] of NAMES) {
+    for (const [key, name, page] of NAMES) {
       const value = el("dd", "value", "–")
       const note = el("dd", "sub", "")
       value.dataset.counter = key
       this.values[key] = [value, note]
-      this.element.append(el("div", "counter", el("dt", "", name), value, note))
+      const title = el("dt", "", page ? el("a", "", name) : name)
+      if (page) title.firstChild.href = new URL(page, document.baseURI)
+      this.element.append(el("div", page ? "counter linked" : "counter", title, value, note))
     }
   }
 
@@ -28,6 +30,7 @@ export class Counters {
     this.put("latency", running && status.latency_p50_ms != null ? `${number(status.latency_p50_ms, 0)} ms` : "–",
       `p50, p99 ${running && status.latency_p99_ms != null ? number(status.latency_p99_ms, 0) : "–"} ms`)
     this.put("rejects", number(status.rejected), status.reports == null ? "" : `of ${compact(status.reports)} reports`)
+    this.put("silent", number(status.silent), status.drones == null ? "" : `of ${compact(status.drones)} drones`)
   }
 
   put(key, value, note) {

@@ -1,9 +1,11 @@
 // What is known of the selected alert, what was done to it, and what can be.
 
 import { capital, citizen, el, icon, lateness, number, place, score, setText } from "./format.js"
+import { keyList } from "./keys.js"
 import { standing } from "./state.js"
 import { historyLine } from "./work.js"
 
+const FOLDED = "peacewatch-details-folded"
 const ASK_AFTER_MS = 250 // whoever walks through the list does not look at each
 
 export class Detail {
@@ -14,10 +16,13 @@ export class Detail {
     this.written = ""
     this.element = el("section", "detail card")
     this.element.setAttribute("aria-label", "Selected alert")
-    this.empty = el("p", "empty", "Select an alert, in the list or on the map, to see what is known of it and what was done.")
-    const close = el("button", "quiet", icon("close"))
-    close.setAttribute("aria-label", "Close the details")
-    close.addEventListener("click", onClose)
+    this.fold = el("button", "quiet fold", icon("fold"))
+    this.fold.addEventListener("click", () => this.setFolded(!this.element.classList.contains("folded")))
+    this.close = el("button", "quiet", icon("close"))
+    this.close.setAttribute("aria-label", "Close the details")
+    this.close.addEventListener("click", onClose)
+    this.blank = el("header", "blank", el("span", "muted", "Nothing is selected"))
+    this.empty = el("div", "facts", el("p", "muted", "Select an alert, in the list or on the map, to see what is known of it and what was done."), keyList())
     this.badge = el("span", "badge")
     this.name = el("h2")
     this.id = el("span", "id")
@@ -29,10 +34,11 @@ export class Detail {
     this.writeButtons = write
     this.actions = el("footer", "work", ...nodes)
     this.page = el("a", "page", "Its page")
-    this.head = el("header", "", this.badge, this.name, this.id, this.page, close)
+    this.head = el("header", "", this.badge, this.name, this.id, this.page, this.close)
     this.scroll = el("div", "facts", this.state, this.facts, el("h3", "", "What was done"), this.history)
     this.scroll.tabIndex = 0
-    this.element.append(this.empty)
+    this.setFolded(remembered())
+    this.place(null)
     setInterval(() => this.row && this.writeState(), 1000)
   }
 
@@ -43,13 +49,32 @@ export class Detail {
     this.element.classList.toggle("open", row != null)
     if (other) {
       this.history.replaceChildren()
-      this.element.replaceChildren(...(row ? [this.head, this.scroll, this.actions] : [this.empty]))
+      this.place(row)
       this.scroll.scrollTop = 0
     }
     clearTimeout(this.asking)
     if (!row) return
     this.write(row)
     if (worked) this.asking = setTimeout(() => this.ask(row.alert_id), other ? ASK_AFTER_MS : 0)
+  }
+
+  place(row) {
+    this.element.replaceChildren(...(row ? [this.head, this.scroll, this.actions] : [this.blank, this.empty]))
+    if (row) this.close.before(this.fold)
+    else this.blank.append(this.fold)
+  }
+
+  // Folded, only its head and what can be done are there, and the map has the rest.
+  setFolded(folded) {
+    this.element.classList.toggle("folded", folded)
+    this.fold.setAttribute("aria-expanded", String(!folded))
+    this.fold.setAttribute("aria-label", folded ? "Unfold the details" : "Fold the details")
+    this.fold.title = folded ? "Show the details" : "More room for the map"
+    try {
+      localStorage.setItem(FOLDED, folded ? "yes" : "")
+    } catch {
+      // Storage is off: the choice lasts as long as the page.
+    }
   }
 
   showHistory({ alert_id, entries }) {
@@ -102,5 +127,13 @@ export class Detail {
   others(others) {
     if (!others?.length) return ["nobody"]
     return others.map((one) => el("span", "chip", `${one.name || one.id || "unknown"} ${score(one.peacescore)}`))
+  }
+}
+
+function remembered() {
+  try {
+    return Boolean(localStorage.getItem(FOLDED))
+  } catch {
+    return false
   }
 }

@@ -19,11 +19,13 @@ export function listen(keys, isBusy) {
   })
 }
 
+export const keyList = () =>
+  el("dl", "keys", ...HELP.flatMap(([key, what]) => [el("dt", "", ...key.split("  ").map((one) => el("kbd", "", one))), el("dd", "", what)]))
+
 export function help() {
   const close = el("button", "button primary", "Close")
   const dialog = el("dialog", "sheet-dialog", el("h2", "", "Keys"),
-    el("dl", "keys", ...HELP.flatMap(([key, what]) => [el("dt", "", ...key.split("  ").map((one) => el("kbd", "", one))), el("dd", "", what)])),
-    el("div", "actions", close))
+    keyList(), el("div", "actions", close))
   dialog.setAttribute("aria-label", "Keys")
   close.addEventListener("click", () => dialog.close())
   return dialog
