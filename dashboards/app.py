@@ -24,6 +24,7 @@ from panel.io.server import get_server
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
+from dashboards.feed import Feed, Feeds
 from dashboards.files import ASSETS, assets_route
 from dashboards.headers import SecurityHeaders
 from dashboards.listening import Listening, listening
@@ -98,6 +99,7 @@ def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.serv
             loop=loop,
             title=f"Peacewatch · {force}",
             static_dirs={assets_route(): str(ASSETS)},
+            extra_patterns=[("/feed", Feed, {"feeds": Feeds(site, loop)})],
             auth_provider=SignedIn(site.office, force, sign_in_handler(site), sign_out_handler(site)),
             http_server_kwargs={"ssl_options": where.tls, "max_body_size": _LARGEST_BODY},
             # A page's source must not hold the cookie that scripts cannot read.

@@ -17,7 +17,12 @@ def assets_route() -> str:
 
 
 def script(name: str) -> str:
-    """A component's module."""
+    """A component's module, which gets others with `use`."""
+    return body("use") + body(name)
+
+
+def body(name: str) -> str:
+    """A file of JavaScript as it is."""
     return (ASSETS / f"{name}.js").read_text("utf-8")
 
 

@@ -1,12 +1,10 @@
 """One look at the desk for all pages: a thread that reads, and wakes who waits.
 
 A process has one hub, whatever the number of pages. It asks the desk for what
-changed after the revision it has, about every 50 ms, reads the live snapshot
-twice a second, and wakes every seat when there is news. Waking must be cheap and
-must not block: a page schedules itself and then takes from the hub what it has
-not seen yet, so that a slow page misses nothing and holds up nobody. While no
-page is open the desk is read at the slower pace. It also keeps the desk's clock: about
-once a second what nobody acknowledged in time is escalated.
+changed after the revision it has, about every 50 ms, reads the live snapshot twice a
+second, and wakes its `Seats`: ``seats`` at every news, ``status_seats`` when the status
+was read. While nobody has a seat the desk is read at the slower pace. It changes
+nothing on the desk.
 """
 
 from __future__ import annotations
@@ -25,6 +23,8 @@ import orjson
 
 from dashboards.board import CAPACITY, Board, Row, row_of
 from dashboards.pulse import MISSING, Pulse, read_pulse
+from dashboards.seats import Seats
+from dashboards.turns import Turns
 from pipeline.districts import Districts
 from pipeline.errors import PeacewatchError
 
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 STATUS_S = 0.5
-ESCALATE_S = 1.0
 _BATCH = 1_000
 _REFUSALS = 500
 
@@ -56,8 +55,6 @@ class Casework(Protocol):
 
     def refusals(self, after: int) -> list[dict[str, Any]]: ...
 
-    def escalate(self) -> list[str]: ...
-
 
 @dataclass(frozen=True)
 class Status:
@@ -71,10 +68,10 @@ class Status:
 
 @dataclass(frozen=True)
 class News:
-    """Rows that a seat has not seen, with the same as JSON text, made once for all pages."""
+    """Rows that a page has not seen, with the same as JSON, made once for all pages."""
 
     rows: list[Row]
-    json: str
+    json: bytes
     revision: int
 
 
@@ -100,41 +97,21 @@ class Hub:
         self._live_path = live_path
         self._board = Board(capacity)
         self._lock = threading.Lock()
-        self._seats: dict[int, Callable[[], None]] = {}
-        self._next_seat = 0
-        self._encoded = News([], "[]", 0), -1
-        self._nudge = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="dashboard-hub", daemon=True)
+        self._encoded = News([], b"[]", 0), -1
+        self._next_status = 0.0
+        self._turns = Turns("hub", self._turn)
+        self.seats = Seats(self._turns.nudge)
+        self.status_seats = Seats(self._turns.nudge)
 
     def start(self) -> None:
         """Start reading."""
-        self._thread.start()
+        self._turns.start()
 
     def close(self) -> None:
         """Stop reading, and wait until that is done."""
-        self._stopping = True
-        self._nudge.set()
-        self._thread.join()
-
-    def join(self, wake: Callable[[], None]) -> int:
-        """Take a seat: ``wake`` is called in the hub's thread at every news, and twice a second."""
-        with self._lock:
-            self._next_seat += 1
-            self._seats[self._next_seat] = wake
-            seat = self._next_seat
-        self._nudge.set()
-        return seat
-
-    def leave(self, seat: int) -> None:
-        """Give a seat up; it may have been given up already."""
-        with self._lock:
-            self._seats.pop(seat, None)
-
-    @property
-    def seats(self) -> int:
-        """How many seats are taken."""
-        return len(self._seats)
+        self._turns.close()
+        if self._desk is not None:
+            self._desk.close()
 
     @property
     def held(self) -> int:
@@ -147,7 +124,7 @@ class Hub:
             news, after = self._encoded
             if after != revision or news.revision != self._board.revision:
                 rows = self._board.since(revision)
-                news = News(rows, orjson.dumps(rows).decode(), self._board.revision)
+                news = News(rows, orjson.dumps(rows), self._board.revision)
                 self._encoded = news, revision
             return news
 
@@ -160,36 +137,26 @@ class Hub:
         """What officers were refused since row ``after`` of the audit, oldest first."""
         return [refusal for refusal in tuple(self._refusals) if refusal["number"] > after]
 
-    def _run(self) -> None:
-        next_status = next_escalation = 0.0
-        while not self._stopping:
-            fresh = self._read_desk()
-            if time.monotonic() >= next_status:
-                next_status = time.monotonic() + STATUS_S
-                self._hear_refusals()
-                self._read_status()
-                fresh = True
-            if time.monotonic() >= next_escalation:
-                next_escalation = time.monotonic() + ESCALATE_S
-                self._escalate()
-            if fresh:
-                self._wake_all()
-            self._nudge.wait(POLL_S if self._seats and self.status.desk_error is None else STATUS_S)
-            self._nudge.clear()
-        if self._desk is not None:
-            self._desk.close()
+    def _turn(self) -> float:
+        fresh = self._read_desk()
+        due = time.monotonic() >= self._next_status
+        if due:
+            self._next_status = time.monotonic() + STATUS_S
+            self._hear_refusals()
+            self._read_status()
+            self.status_seats.wake()
+        if fresh or due:
+            self.seats.wake()
+        return POLL_S if self.seats and self.status.desk_error is None else STATUS_S
 
     def _read_desk(self) -> bool:
         """Take in what changed; False if nothing did."""
         try:
             if self._desk is None:
-                self._desk = self._open_desk()
-                self._read_newest(self._desk)
+                self._desk = self._opened()
             fresh = False
             while changed := self._desk.changes(self._board.revision, _BATCH):
-                rows = self._rows_of(changed)
-                with self._lock:
-                    self._board.apply(rows)
+                self._apply(changed)
                 fresh = True
             self._set_desk_error(None)
         except PeacewatchError as error:
@@ -197,12 +164,24 @@ class Hub:
             return False
         return fresh
 
-    def _read_newest(self, desk: AlertSource) -> None:
-        """Begin with what is newest: walking through all changes of an old desk would take long."""
-        held = desk.alerts("open", self._board.capacity)
-        held += desk.alerts("recovered", self._board.capacity - len(held))
-        held += desk.alerts("resolved", self._board.capacity)
-        rows = sorted(self._rows_of(held), key=lambda row: int(row["revision"]))
+    def _opened(self) -> AlertSource:
+        """A desk whose newest alerts are on the board: walking through all changes of an old one would take long."""
+        desk = self._open_desk()
+        try:
+            held = desk.alerts("open", self._board.capacity)
+            begun = max((alert["revision"] for alert in held), default=None)
+            held += desk.alerts("recovered", self._board.capacity - len(held))
+            held += desk.alerts("resolved", self._board.capacity)
+            # What changed between these reads may have a lower revision than the newest of them.
+            held += [] if begun is None else desk.changes(begun, _BATCH)
+        except PeacewatchError:
+            desk.close()
+            raise
+        self._apply(sorted(held, key=lambda alert: int(alert["revision"])))
+        return desk
+
+    def _apply(self, alerts: list[dict[str, Any]]) -> None:
+        rows = self._rows_of(alerts)
         with self._lock:
             self._board.apply(rows)
 
@@ -226,13 +205,6 @@ class Hub:
         except PeacewatchError as error:
             log.warning("what was refused cannot be read: %s", error.message)
 
-    def _escalate(self) -> None:
-        try:
-            if self._cases is not None:
-                self._cases.escalate()
-        except PeacewatchError as error:
-            log.warning("overdue alerts cannot be escalated: %s", error.message)
-
     def _read_status(self) -> None:
         counts, error = self.status.counts, self.status.desk_error
         try:
@@ -249,9 +221,3 @@ class Hub:
             if message is not None:
                 log.warning("the alerts cannot be read: %s", message)
             self.status = Status(self.status.pulse, self.status.counts, message, self.status.at)
-
-    def _wake_all(self) -> None:
-        with self._lock:
-            wakes = list(self._seats.values())
-        for wake in wakes:
-            wake()

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from bokeh.document import Document
 
+from dashboards.seats import Seat, Seats
 from dashboards.site import Site
 from pipeline.desk.audit import Actor, Entry
 from pipeline.desk.roles import Right, may
@@ -82,13 +83,22 @@ class Visit:
         work: Callable[[], _T],
         then: Callable[[_T], None],
         failed: Callable[[PeacewatchError], None] | None = None,
+        slow: bool = False,
     ) -> None:
         """Do ``work`` in a thread; ``then`` gets what it returned, under the page's lock.
 
-        ``failed`` gets what it raised; what is no `PeacewatchError` is logged, and told in general words.
+        ``failed`` gets what it raised; what is no `PeacewatchError` is logged, and told in general words. What
+        reads much is ``slow``: others of its kind may make it wait, and it makes wait nobody else.
         """
         if not self.over:
-            self.site.pool.submit(work).add_done_callback(partial(self._done, then, failed))
+            pool = self.site.slow if slow else self.site.pool
+            pool.submit(work).add_done_callback(partial(self._done, then, failed))
+
+    def seat(self, seats: Seats, call: Callable[[], None]) -> Seat:
+        """A seat at a source of news, to be taken when the page is there; it is given up when the page is gone."""
+        seat = Seat(seats, self.later, call)
+        self.on_leave(seat.leave)
+        return seat
 
     def later(self, call: Callable[[], None]) -> None:
         """Call in the page's own thread and under its lock, soon; from any thread."""

@@ -28,13 +28,13 @@ from site_helpers import COOKIE, employ, page_token, sign_in
 
 from dashboards.app import dashboard_file, serve
 from dashboards.board import Board, Row, row_of
+from dashboards.feed import status_message
 from dashboards.hub import Hub, Status
 from dashboards.live.orders import actions_of, right_for
 from dashboards.map.alert_layer import layer_of
 from dashboards.map.place import Box, grid, nice_step, to_plane
 from dashboards.map.slots import Slots
 from dashboards.pulse import MISSING, RUNNING, SILENT, STOPPED, Pulse, read_pulse
-from dashboards.shell import status_message
 from dashboards.theme import DARK, LIGHT, Theme
 from pipeline.desk import Desk
 from pipeline.desk.office import Office
@@ -283,7 +283,7 @@ class Seat:
         self._hub = hub
         self._woken = threading.Event()
         self.cursor = 0
-        self.place = hub.join(self._woken.set)
+        self.place = hub.seats.join(self._woken.set)
 
     def wait_for(self, told: Callable[[list[Row]], bool]) -> list[Row]:
         """All rows since the last call, once they satisfy ``told``."""
@@ -315,9 +315,9 @@ def test_each_seat_is_told_each_change_once(workspace: Workspace, hub: Hub) -> N
     shift.recover(1)
     assert [r["state"] for r in first.wait_for(lambda rows: len(rows) == 1)] == ["recovered"]
     assert {r["state"] for r in second.wait_for(lambda rows: len(rows) == 2)} == {"open", "recovered"}
-    hub.leave(first.place)
-    hub.leave(first.place)
-    assert hub.seats == 1
+    hub.seats.leave(first.place)
+    hub.seats.leave(first.place)
+    assert len(hub.seats) == 1
 
 
 def test_a_hub_begins_with_the_newest_of_an_old_desk(workspace: Workspace) -> None:
@@ -787,6 +787,31 @@ def test_nothing_is_wider_than_a_phone(page: Any, served: Served) -> None:
     expect(page.locator(".detail")).to_be_in_viewport()
     page.get_by_label("Close the details").click()
     expect(page.locator(".detail")).to_be_hidden()
+
+
+def test_where_one_is_stays_in_view_in_the_menu_of_a_phone(page: Any, served: Served) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{served.url}/fleet")
+    expect(page.locator(".pipeline")).to_contain_text("running")
+    expect(page.locator(".menu [aria-current]")).to_have_text("Fleet")
+    expect(page.locator(".menu [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+def test_list_map_and_details_have_room_on_a_laptop(page: Any, served: Served) -> None:
+    served.shift.find(found(760, citizen_name="In Detail"))
+    alert(page, "In Detail").click()
+    least = {".list .rows": 400, ".map .plot": 290, ".detail .facts": 150}
+    for part, height in least.items():
+        assert page.locator(part).bounding_box()["height"] >= height
+    before = page.locator(".map .plot").bounding_box()["height"]
+    page.get_by_label("Fold the details").click()
+    expect(page.locator(".detail .facts")).to_be_hidden()
+    assert page.locator(".map .plot").bounding_box()["height"] > before + 150
+    page.reload()
+    alert(page, "In Detail").click()
+    expect(page.locator(".detail .facts")).to_be_hidden()
+    page.get_by_label("Unfold the details").click()
+    expect(page.locator(".detail .facts")).to_be_visible()
 
 
 def test_a_page_comes_back_when_the_dashboard_does(browser: Any, workspace: Workspace) -> None:

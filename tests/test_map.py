@@ -96,10 +96,18 @@ def test_a_snapped_box_holds_the_box(x: float, y: float, length: float, size: fl
 @pytest.mark.parametrize(
     "said",
     [None, "view", {}, [], [1, 2, 3, 4, 5], [0, 1, 0, 1, 0, 10], [1, 0, 0, 1, 9, 9], [0, "x", 0, 1, 9, 9],
-     [0, float("nan"), 0, 1, 9, 9], [0, float("inf"), 0, 1, 9, 9], [[1], 1, 1, 1, 1, 1]],
+     [0, float("nan"), 0, 1, 9, 9], [0, float("inf"), 0, 1, 9, 9], [[1], 1, 1, 1, 1, 1], [0, 1e-9, 0, 1, 9, 9]],
 )  # fmt: skip
 def test_a_browser_may_say_anything(said: object) -> None:
     assert View.read(said) is None
+
+
+@given(st.lists(st.floats(), min_size=6, max_size=6))
+def test_whatever_it_says_it_gets_no_more_cells_than_a_screen_has(said: list[float]) -> None:
+    view = View.read(said)
+    if view is not None:
+        assert 0 < view.width <= 10_000
+        assert view.box.width / cell_m(view, 1.0) <= 10_000 / 40 * (1 + 1e-9)
 
 
 def test_a_view_is_read() -> None:
@@ -241,7 +249,7 @@ class Seat:
     def __init__(self, board: FleetBoard) -> None:
         self._board = board
         self._woken = threading.Event()
-        self.place = board.join(self._woken.set)
+        self.place = board.seats.join(self._woken.set)
 
     def wait_for(self, seen: Callable[[Picture], bool]) -> Picture:
         while not seen(self._board.picture):
@@ -271,8 +279,9 @@ def test_a_board_shows_what_is_committed(board: FleetBoard, archive: Archive) ->
     }  # fmt: skip
     assert second.cells(1e4) is second.cells(1e4), "made once for all pages"
     assert second.hot(1).count.sum() == 2
-    board.leave(seat.place)
-    board.leave(seat.place)
+    board.seats.leave(seat.place)
+    board.seats.leave(seat.place)
+    assert not board.seats
 
 
 def test_a_board_leaves_a_checkpoint_from_which_the_next_goes_on(workspace: Workspace, archive: Archive) -> None:
@@ -294,6 +303,8 @@ def test_a_board_says_why_there_is_nothing_new_and_recovers(board: FleetBoard, a
     seat = Seat(board)
     seat.wait_for(lambda _picture: board.error is not None)
     log.write_bytes(content)
+    # Whoever comes now need not wait until it is tried again.
+    Seat(board)
     seat.wait_for(lambda picture: len(picture.fleet) == 3)
     assert board.error is None
 

@@ -23,7 +23,8 @@ from dashboards.hub import Status
 from dashboards.pulse import RUNNING, STOPPED, Pulse
 from dashboards.system.history import History
 from dashboards.system.holdings import holdings
-from dashboards.system.page import Pace, shown_bytes
+from dashboards.system.page import shown_bytes
+from dashboards.system.stock import Pace
 from pipeline.desk.audit import Search
 from pipeline.desk.office import Office
 from pipeline.progress import histogram_ms, write_snapshot
@@ -71,13 +72,13 @@ def test_a_long_line_is_cut() -> None:
     assert shown_bytes(b"\xff\x00\xe2\x80\xae") == "\\xff\\x00\\u202e"
 
 
-def test_what_takes_long_is_done_one_at_a_time() -> None:
-    pace = Pace(3600)
-    assert [pace.begin(), pace.begin()] == [True, False]
-    pace.end()
-    assert not pace.begin()
-    pace.forget()
-    assert pace.begin()
+def test_what_takes_long_is_not_done_again_soon() -> None:
+    pace = Pace(0.0)
+    assert pace.is_due()
+    pace.done(0.0)
+    assert pace.is_due()
+    pace.done(3600.0)
+    assert not pace.is_due()
 
 
 def test_nothing_is_held_by_a_new_workspace(tmp_path: Path) -> None:

@@ -6,16 +6,16 @@ on in a search is part of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import panel as pn
-import param
-from panel.custom import JSComponent
 
-from dashboards.files import assets_route, script, styles
+from dashboards.files import script, styles
+from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.audit import Search
 from pipeline.desk.export import asked, export_lines
@@ -28,18 +28,11 @@ _PAGE = 100
 _PART_BYTES = 1 << 20
 
 
-class AuditView(JSComponent):
+class AuditView(PageView):
     """The page in the browser. Messages to it: ``rows``, ``chain``, ``part``, ``failed``."""
-
-    timezone = param.String()
-    assets = param.String()
-    token = param.String()
 
     _esm: ClassVar[str] = script("audit")
     _stylesheets: ClassVar[list[str]] = styles("admin")
-
-    def tell(self, message: dict[str, Any]) -> None:
-        self._send_msg(message)
 
 
 class AuditPage(pn.viewable.Viewer):
@@ -51,22 +44,14 @@ class AuditPage(pn.viewable.Viewer):
         self._office = visit.site.office
         self._zone = ZoneInfo(visit.site.settings.force.timezone)
         self._search: Search | None = None  # the one that is in the audit, and may be paged on in
-        self._view = AuditView(
-            timezone=visit.site.settings.force.timezone,
-            assets=assets_route(),
-            token=visit.token,
-            sizing_mode="stretch_both",
-        )
-        self._view.on_msg(lambda event: self._heard(event.data))
+        self._export: Iterator[bytes] = iter(())
+        self._view = AuditView(visit, self._heard)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
 
-    def _heard(self, message: Any) -> None:
-        """A message from the browser, which may say anything."""
-        if not self._visit.trusts(message):
-            return
-        do = self._visit.in_thread
+    def _heard(self, message: dict[str, Any]) -> None:
+        do = partial(self._visit.in_thread, slow=True)
         if isinstance(fields := message.get("search"), dict):
             do(partial(self._found, fields), self._view.tell, self._tell_failed)
         if isinstance(before := message.get("before"), int):
@@ -74,7 +59,9 @@ class AuditPage(pn.viewable.Viewer):
         if message.get("check"):
             do(self._chain, self._view.tell, self._tell_failed)
         if isinstance(fields := message.get("export"), dict):
-            do(partial(self._parts, fields), self._send_parts, self._tell_failed)
+            do(partial(self._first_part, fields), self._view.tell, self._tell_failed)
+        if message.get("more"):
+            do(self._part, self._view.tell, self._tell_failed)
 
     def _found(self, fields: dict[str, Any]) -> dict[str, Any]:
         search = self._read(fields)
@@ -97,22 +84,20 @@ class AuditPage(pn.viewable.Viewer):
         self._visit.require(Right.AUDIT)
         return {"chain": self._office.audit_problems()}
 
-    def _parts(self, fields: dict[str, Any]) -> list[str]:
+    def _first_part(self, fields: dict[str, Any]) -> dict[str, Any]:
         by = self._visit.require(Right.AUDIT)
-        parts, size = [bytearray()], 0
-        for line in export_lines(self._office, self._read(fields), by):
-            if size > _PART_BYTES:
-                parts.append(bytearray())
-                size = 0
-            parts[-1] += line
-            size += len(line)
-        return [part.decode() for part in parts]
+        self._export = export_lines(self._office, self._read(fields), by)
+        return self._part()
 
-    def _send_parts(self, parts: list[str]) -> None:
-        """One at a time, so that other messages come between them."""
-        self._view.tell({"part": parts[0], "last": len(parts) == 1})
-        if len(parts) > 1:
-            self._visit.later(partial(self._send_parts, parts[1:]))
+    def _part(self) -> dict[str, Any]:
+        """The next part of the file; the browser asks for each when it has the one before."""
+        self._visit.require(Right.AUDIT)
+        part = bytearray()
+        for line in self._export:
+            part += line
+            if len(part) > _PART_BYTES:
+                return {"part": part.decode(), "last": False}
+        return {"part": part.decode(), "last": True}
 
     def _tell_failed(self, error: PeacewatchError) -> None:
         self._view.tell({"failed": error.message})

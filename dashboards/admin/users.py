@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import panel as pn
 import param
-from panel.custom import JSComponent
 
-from dashboards.files import assets_route, script, styles
+from dashboards.files import script, styles
+from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.roles import ROLES, Right
 from pipeline.desk.times import to_ms
@@ -21,20 +21,14 @@ from pipeline.desk.users import random_password
 from pipeline.errors import PeacewatchError, UsageError
 
 
-class UsersView(JSComponent):
+class UsersView(PageView):
     """The page in the browser. Messages to it: ``users``, ``outcome``."""
 
-    timezone = param.String()
-    assets = param.String()
-    token = param.String()
     roles = param.List()
     me = param.String()
 
     _esm: ClassVar[str] = script("users")
     _stylesheets: ClassVar[list[str]] = styles("admin")
-
-    def tell(self, message: dict[str, Any]) -> None:
-        self._send_msg(message)
 
 
 class UsersPage(pn.viewable.Viewer):
@@ -44,23 +38,12 @@ class UsersPage(pn.viewable.Viewer):
         super().__init__()
         self._visit = visit
         self._office = visit.site.office
-        self._view = UsersView(
-            timezone=visit.site.settings.force.timezone,
-            assets=assets_route(),
-            token=visit.token,
-            roles=list(ROLES),
-            me=visit.session.user.name,
-            sizing_mode="stretch_both",
-        )
-        self._view.on_msg(lambda event: self._heard(event.data))
+        self._view = UsersView(visit, self._heard, roles=list(ROLES), me=visit.session.user.name)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
 
-    def _heard(self, message: Any) -> None:
-        """A message from the browser, which may say anything."""
-        if not self._visit.trusts(message):
-            return
+    def _heard(self, message: dict[str, Any]) -> None:
         if message.get("refresh"):
             self._refresh()
         asked = {key: value for key, value in message.items() if isinstance(value, str)}

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import panel as pn
-import param
-from panel.custom import Child, JSComponent
+from panel.custom import Child
 
 from dashboards.alert.look import MADE_NOTEBOOK, Looked, as_message, find, look
 from dashboards.alert.notebook import notebook, notebook_name
 from dashboards.alert.score_chart import ScoreChart
 from dashboards.alert.small_map import SmallMap
-from dashboards.files import assets_route, script, styles
+from dashboards.files import script, styles
 from dashboards.theme import DARK, LIGHT
+from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.roles import Right
 from pipeline.desk.texts import tidy
@@ -30,20 +30,14 @@ from pipeline.errors import PeacewatchError, StorageError
 _SHORTEST = 3
 
 
-class AlertView(JSComponent):
+class AlertView(PageView):
     """The page in the browser. Messages to it: ask, show, refused, failed, changed, notebook."""
 
-    timezone = param.String()
-    assets = param.String()
-    token = param.String()
     chart = Child()
     map = Child()
 
     _esm: ClassVar[str] = script("alert")
     _stylesheets: ClassVar[list[str]] = styles("alert")
-
-    def tell(self, message: dict[str, Any]) -> None:
-        self._send_msg(message)
 
 
 class AlertPage(pn.viewable.Viewer):
@@ -57,29 +51,21 @@ class AlertPage(pn.viewable.Viewer):
         self._purpose: str | None = None
         self._busy = False
         self._shown: int | None = None
-        self._seat: int | None = None
-        self._scheduled = False
         settings = visit.site.settings
         self._chart = ScoreChart(settings.rules, settings.force.timezone)
         self._map = SmallMap(settings.area, settings.force.timezone)
         self._view = AlertView(
-            timezone=settings.force.timezone,
-            assets=assets_route(),
-            token=visit.token,
+            visit,
+            self._heard,
             chart=pn.pane.Bokeh(self._chart.figure, sizing_mode="stretch_both", min_height=0),
             map=pn.pane.Bokeh(self._map.figure, sizing_mode="stretch_both", min_height=0),
-            sizing_mode="stretch_both",
         )
-        self._view.on_msg(lambda event: self._heard(event.data))
-        visit.on_leave(self._leave)
+        self._seat = visit.seat(self._hub.seats, self._compare)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
 
-    def _heard(self, message: Any) -> None:
-        """A message from the browser, which may say anything."""
-        if not self._visit.trusts(message):
-            return
+    def _heard(self, message: dict[str, Any]) -> None:
         if message.get("theme") in ("light", "dark"):
             for part in (self._chart, self._map):
                 part.paint(DARK if message["theme"] == "dark" else LIGHT)
@@ -111,7 +97,7 @@ class AlertPage(pn.viewable.Viewer):
             self._busy = False
             self._view.tell({"refused" if self._shown is None else "failed": error.message})
 
-        self._visit.in_thread(work, done, failed)
+        self._visit.in_thread(work, done, failed, slow=True)
 
     def _begin(self) -> Looked | None:
         """What can be shown at once: None if a purpose is wanted first."""
@@ -142,8 +128,7 @@ class AlertPage(pn.viewable.Viewer):
         self._chart.show(alert, around.scores.to_dicts())
         self._map.show(alert, around.near, around.track.to_dicts())
         self._view.tell({"show": as_message(looked)})
-        self._leave()
-        self._seat = self._hub.join(self._wake)
+        self._seat.take()
 
     def _make_notebook(self) -> dict[str, str]:
         alert = find(self._visit, self._alert_id)
@@ -165,24 +150,12 @@ class AlertPage(pn.viewable.Viewer):
     def _offer_notebook(self, made: dict[str, str]) -> None:
         self._view.tell({"notebook": made})
 
-    def _wake(self) -> None:
-        """Called in the hub's thread: schedule at most one look at what changed."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._visit.later(self._compare)
-
     def _compare(self) -> None:
-        self._scheduled = False
         if self._shown is None:
             return
         rows = self._hub.rows(self._shown)
         if rows:
             self._shown = rows[-1]["revision"]
         if any(row["alert_id"] == self._alert_id for row in rows):
-            self._leave()
+            self._seat.leave()
             self._view.tell({"changed": True})
-
-    def _leave(self) -> None:
-        if self._seat is not None:
-            self._hub.leave(self._seat)
-            self._seat = None

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bokeh.models import ColumnDataSource, CustomJS, DataRange1d, HoverTool, PanTool, Range1d, ScaleBar, WheelZoomTool
+from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, PanTool, WheelZoomTool
 from bokeh.plotting import figure
 
 from dashboards.alert.look import NEAR_M, Alert
 from dashboards.map.place import Box, grid, nice_step, stretch, to_plane
+from dashboards.map.scale import Scale
 from dashboards.theme import LIGHT, Theme
 from pipeline.workspace import Area
 
@@ -24,7 +25,6 @@ _LEAST_M, _LINES = 25.0, 40
 #: Places closer than this are one mark, degrees; about ten metres.
 _SAME_PLACE = 1e-4
 _NAMED = 8
-_GROUND = "ground.setv({start: view.start / factor, end: view.end / factor})"
 _PEOPLE = ("x", "y", "size", "count", "names", "away", "when")
 
 
@@ -84,9 +84,7 @@ class SmallMap:
         self._people_mark.glyph.update(fill_color=theme.accent, line_color=theme.surface)
         self._counts.glyph.text_color = theme.ink
         self._alert_mark.glyph.update(fill_color=getattr(theme, self._severity), line_color=theme.surface)
-        self._scale.update(
-            bar_line_color=theme.muted, label_text_color=theme.muted, background_fill_color=None, border_line_color=None
-        )
+        self._scale.paint(theme)
 
     def _mark(self, group: list[dict[str, Any]]) -> dict[str, Any]:
         """One mark for those who were seen at the same place."""
@@ -123,15 +121,7 @@ class SmallMap:
             "x", "y", source=self._people, text="count", x_offset=10, y_offset=-8, text_font_size="12px"
         )
         self._alert_mark = plot.scatter("x", "y", source=self._alert, marker="circle", size=14, line_width=1.5)
-        ground = Range1d()
-        follow = CustomJS(args={"view": plot.x_range, "ground": ground, "factor": self._factor}, code=_GROUND)
-        plot.x_range.js_on_change("start", follow)
-        plot.x_range.js_on_change("end", follow)
-        self._scale = ScaleBar(
-            range=ground, unit="m", location="bottom_left", bar_length=0.2, label_text_font_size="11px", margin=8,
-            padding=4,
-        )  # fmt: skip
-        plot.add_layout(self._scale)
+        self._scale = Scale(plot, self._factor, 0.2)
         tooltips = [("", "@names"), ("away", "@away"), ("seen", "@when")]
         wheel = WheelZoomTool()
         plot.add_tools(PanTool(), wheel, HoverTool(renderers=[self._people_mark], tooltips=tooltips))

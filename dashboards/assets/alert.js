@@ -1,6 +1,5 @@
 // One alert: first why somebody looks, then who it is, how it came to it, who was near and what was done.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
 const PURPOSES = ["Answering this alert", "Handing over a shift", "Checking a wrong person"]
 
 // The charts must be in their places when this returns, or they are never drawn; all else is put around them.
@@ -25,7 +24,7 @@ export function render({ model }) {
   body.inert = true
   const gate = make("div", "gate")
   const root = make("div", "pw alert locked", body, gate)
-  import(address(model.assets, "format")).then((format) => new AlertPage(model, { root, body, facts, grid, chart, map, gate }, format))
+  use(model, "format").then((format) => new AlertPage(model, { root, body, facts, grid, chart, map, gate }, format))
   return root
 }
 

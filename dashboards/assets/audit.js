@@ -1,11 +1,9 @@
 // The audit: a search, its rows, the state of the chain, and the same rows as a file.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
-
 export function render({ model }) {
   const root = document.createElement("div")
   root.className = "pw admin"
-  import(address(model.assets, "format")).then((format) => start(model, root, format))
+  use(model, "format").then((format) => start(model, root, format))
   return root
 }
 
@@ -93,6 +91,7 @@ function start(model, root, { Clock, el, icon }) {
     if ("part" in message) {
       parts.push(message.part)
       if (message.last) download()
+      else send({ more: true })
     }
     if (message.failed) {
       search.disabled = save.disabled = false

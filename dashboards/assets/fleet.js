@@ -1,17 +1,16 @@
 // The fleet's page: a long table of which only the rows in view are there.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
 const ROW = 34
 const SPARE = 15
 
 export function render({ model }) {
   const root = document.createElement("div")
   root.className = "pw fleet"
-  Promise.all(["format", "plots"].map((name) => import(address(model.assets, name)))).then((modules) => start(model, root, ...modules))
+  use(model, "format", "plots").then((parts) => start(model, root, parts))
   return root
 }
 
-function start(model, root, { Clock, choice, compact, duration, el, icon, number, setText }, { Histogram }) {
+function start(model, root, { Clock, choice, compact, duration, el, icon, number, setText, Histogram }) {
   const send = (message) => model.send_msg({ token: model.token, ...message })
   const clock = new Clock(model.timezone)
   const query = { text: "", group: "all", sort: "seen", down: false }

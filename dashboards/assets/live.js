@@ -1,7 +1,6 @@
 // Puts the live page together and carries messages between its parts and the server.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
-const PARTS = ["format", "list", "filters", "detail", "counters", "state", "work", "dialogs", "toasts", "alarm", "keys"]
+const PARTS = ["format", "list", "filters", "detail", "counters", "state", "work", "dialogs", "toasts", "alarm", "keys", "feed"]
 
 // The map must be in its place when this returns, or it is never drawn; all else is put around it.
 export function render({ model }) {
@@ -9,18 +8,18 @@ export function render({ model }) {
   root.className = "pw live"
   side.className = "side"
   frame.className = "map card"
+  frame.ariaLabel = "Map of the alerts"
   canvas.className = "canvas"
   canvas.append(model.get_child("map"))
   frame.append(canvas)
   side.append(frame)
   main.append(side)
   root.append(main)
-  Promise.all(PARTS.map((name) => import(address(model.assets, name)))).then((modules) =>
-    start(model, { root, main, side, frame }, Object.assign({}, ...modules)))
+  use(model, ...PARTS).then((parts) => start(model, { root, main, side, canvas }, parts))
   return root
 }
 
-function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Counters, Work, Bar, Dialogs, Toasts, Alarm, know, hasStranger, listen, help }) {
+function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Counters, Work, Bar, Dialogs, Toasts, Alarm, know, hasStranger, listen, help, follow }) {
   const send = (message) => model.send_msg({ token: model.token, ...message })
   const clock = new Clock(model.timezone)
   let told = null
@@ -58,12 +57,6 @@ function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Coun
       dialogs.people = message.people.workers
       list.refill()
     }
-    if (message.rows) {
-      const rows = JSON.parse(message.rows)
-      list.apply(rows, opened)
-      if (opened && rows.some(hasStranger)) send({ people: true })
-    }
-    if (message.opened) opened = true
     if (message.outcome) work.answer(message.outcome)
     if (message.failed) work.failed(message.failed)
     if (message.overtook) work.overtook(message.overtook)
@@ -78,7 +71,12 @@ function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Coun
     counters.apply(status)
     list.setTotal(status.counts.open + status.counts.recovered)
   })
-  document.addEventListener("peacewatch-theme", ({ detail: theme }) => send({ theme }))
+  follow(model.token, ({ alerts, first }) => {
+    if (!alerts) return
+    list.apply(alerts, opened)
+    if (opened && alerts.some(hasStranger)) send({ people: true })
+    opened ||= first
+  }, true)
 
   const act = (kind) => () => work.act(kind, list.targets())
   const down = () => list.move(1)
@@ -98,11 +96,10 @@ function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Coun
   list.element.append(bar.element)
 
   const legend = el("div", "legend", ...["critical", "high", "recovered"].map((name) => el("span", name, icon(name), name[0].toUpperCase() + name.slice(1))))
-  place.frame.setAttribute("aria-label", "Map of the alerts")
-  place.frame.prepend(el("header", "", el("h2", "", "Map"), legend))
+  place.canvas.append(legend)
   place.main.prepend(list.element)
   place.side.append(detail.element)
   place.root.prepend(counters.element)
   place.root.append(toasts.element, dialogs.element, helpDialog)
-  send({ ready: true, theme: document.documentElement.dataset.theme })
+  send({ ready: true })
 }

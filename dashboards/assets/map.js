@@ -11,7 +11,7 @@ export function render({ model }) {
   canvas.className = "plot"
   canvas.append(model.get_child("map"))
   root.append(canvas)
-  import(new URL(`${model.assets}/format.js`, document.baseURI).href).then((format) => start(model, root, canvas, format))
+  use(model, "format").then((format) => start(model, root, canvas, format))
   return root
 }
 
@@ -48,6 +48,7 @@ function start(model, root, canvas, { el, number }) {
   model.on("legend", write)
   write()
   document.addEventListener("peacewatch-theme", ({ detail: theme }) => model.send_msg({ theme }))
+  document.addEventListener("visibilitychange", () => model.send_msg({ hidden: document.hidden }))
   model.send_msg({ ready: true, theme: document.documentElement.dataset.theme, layers: chosen(model) })
 }
 

@@ -2,7 +2,6 @@
 // the end of a session. What the pipeline says of itself is passed on to the page
 // inside as the event "peacewatch-status" of the document.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
 const ACTIVE_EVERY_MS = 60_000
 
 // The page must be in its place when this returns, or its plots are never drawn; all else is put around it.
@@ -12,27 +11,26 @@ export function render({ model }) {
   content.className = "content"
   content.append(model.get_child("page"))
   root.append(content)
-  Promise.all([import(address(model.assets, "format")), import(address(model.assets, "status"))]).then(([format, status]) =>
-    start(model, root, format, status))
+  use(model, "format", "status", "feed").then((parts) => start(model, root, parts))
   return root
 }
 
-function start(model, root, { Clock, el, icon }, { StatusBar }) {
+function start(model, root, { Clock, el, icon, StatusBar, follow }) {
   const send = (message) => model.send_msg({ token: model.token, ...message })
   const clock = new Clock(model.timezone)
-  const status = new StatusBar(clock, address(model.assets, "format"))
+  const status = new StatusBar(clock, new URL(`${model.assets}/format.js`, document.baseURI).href)
   root.prepend(header(model, send, status, { el, icon }), status.banner)
 
   model.on("msg:custom", (event) => {
-    const message = event.data ?? event
-    if (message.status) {
-      status.apply(message.status)
-      document.dispatchEvent(new CustomEvent("peacewatch-status", { detail: message.status }))
-    }
-    if (message.ended) {
-      status.end(message.ended)
-      location.replace(new URL("sign-in", document.baseURI))
-    }
+    const { ended } = event.data ?? event
+    if (!ended) return
+    status.end(ended)
+    location.replace(new URL("sign-in", document.baseURI))
+  })
+  follow(model.token, (message) => {
+    if (!message.status) return
+    status.apply(message.status)
+    document.dispatchEvent(new CustomEvent("peacewatch-status", { detail: message.status }))
   })
 
   let active = Date.now()
@@ -42,7 +40,6 @@ function start(model, root, { Clock, el, icon }, { StatusBar }) {
     send({ active: true })
   }
   for (const name of ["pointerdown", "keydown", "wheel", "touchstart"]) addEventListener(name, atWork, { passive: true, capture: true })
-  send({ ready: true })
 }
 
 function header(model, send, status, { el, icon }) {
@@ -53,6 +50,11 @@ function header(model, send, status, { el, icon }) {
     return link
   }))
   menu.setAttribute("aria-label", "Pages")
+  // On a phone the menu is wider than its place: where one is stays in view.
+  new ResizeObserver(() => {
+    const here = menu.querySelector("[aria-current]")
+    if (here) menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2
+  }).observe(menu)
   const theme = el("button", "quiet", icon("theme"))
   theme.setAttribute("aria-label", "Change between light and dark")
   theme.title = "Light or dark"

@@ -1,15 +1,13 @@
 // The system's page: what the pipeline does, what is stored, and what could not be read.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
-
 export function render({ model }) {
   const root = document.createElement("div")
   root.className = "pw system"
-  Promise.all(["format", "plots", "rejects"].map((name) => import(address(model.assets, name)))).then((modules) => start(model, root, ...modules))
+  use(model, "format", "plots", "rejects").then((parts) => start(model, root, parts))
   return root
 }
 
-function start(model, root, { Clock, compact, dataRate, duration, el, number, setText }, { Histogram, LineChart }, { Rejects }) {
+function start(model, root, { Clock, compact, dataRate, duration, el, number, setText, Histogram, LineChart, Rejects }) {
   const send = (message) => model.send_msg({ token: model.token, ...message })
   const clock = new Clock(model.timezone)
   const ms = (value) => (value == null ? "–" : value < 1000 ? `${number(value, value < 10 ? 1 : 0)} ms` : `${number(value / 1000)} s`)

@@ -1,12 +1,11 @@
 // The people who may sign in: a table, and one dialog for whatever is asked before a change.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
 const REFRESH_MS = 15_000
 
 export function render({ model }) {
   const root = document.createElement("div")
   root.className = "pw admin"
-  import(address(model.assets, "format")).then((format) => start(model, root, format))
+  use(model, "format").then((format) => start(model, root, format))
   return root
 }
 

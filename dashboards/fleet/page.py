@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import panel as pn
 import param
-from panel.custom import JSComponent
 
-from dashboards.files import assets_route, script, styles
+from dashboards.files import script, styles
 from dashboards.fleet.table import HOT_C, LOW_BATTERY_PERCENT, FleetTable, Query
 from dashboards.map.cells import Ints
 from dashboards.map.fleet_board import FleetBoard
+from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.districts import Districts
 from pipeline.errors import PeacewatchError
@@ -38,21 +38,15 @@ def table_of(board: FleetBoard, districts: Districts) -> FleetTable:
         return table
 
 
-class FleetView(JSComponent):
+class FleetView(PageView):
     """The page in the browser. A message to it: ``fleet``."""
 
-    timezone = param.String()
-    assets = param.String()
-    token = param.String()
     silent_after_s = param.Number()
     low_percent = param.Number(LOW_BATTERY_PERCENT)
     hot_c = param.Number(HOT_C)
 
     _esm: ClassVar[str] = script("fleet")
     _stylesheets: ClassVar[list[str]] = styles("fleet")
-
-    def tell(self, message: dict[str, Any]) -> None:
-        self._send_msg(message)
 
 
 class FleetPage(pn.viewable.Viewer):
@@ -63,41 +57,24 @@ class FleetPage(pn.viewable.Viewer):
         self._visit = visit
         self._board: FleetBoard = visit.site.fleet
         self._districts = visit.site.districts
-        self._seat: int | None = None
         self._query = Query()
         self._window = (0, 60)
         self._found: tuple[FleetTable, Query, Ints] | None = None
         self._busy = False
         self._stale = False
-        self._view = FleetView(
-            timezone=visit.site.settings.force.timezone,
-            assets=assets_route(),
-            token=visit.token,
-            silent_after_s=visit.site.settings.dashboard.silent_after_s,
-            sizing_mode="stretch_both",
-        )
-        self._view.on_msg(lambda event: self._heard(event.data))
-        visit.on_leave(self._leave)
+        self._view = FleetView(visit, self._heard, silent_after_s=visit.site.settings.dashboard.silent_after_s)
+        self._seat = visit.seat(self._board.seats, self._find)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
 
-    def _leave(self) -> None:
-        if self._seat is not None:
-            self._board.leave(self._seat)
-            self._seat = None
-
-    def _heard(self, message: Any) -> None:
-        """A message from the browser, which may say anything."""
-        if not self._visit.trusts(message):
-            return
+    def _heard(self, message: dict[str, Any]) -> None:
         if "query" in message:
             self._query = Query.of(message["query"])
         if isinstance(first := message.get("first"), int) and isinstance(count := message.get("count"), int):
             self._window = max(0, first), max(0, min(_MOST_ROWS, count))
         if message.get("ready"):
-            self._leave()
-            self._seat = self._board.join(lambda: self._visit.later(self._find))
+            self._seat.take()
         if message.get("ready") or "query" in message:
             self._find()
         elif self._found is not None:
@@ -115,7 +92,7 @@ class FleetPage(pn.viewable.Viewer):
             table = table_of(self._board, self._districts)
             return table, query, table.find(query)
 
-        self._visit.in_thread(find, self._show, self._not_found)
+        self._visit.in_thread(find, self._show, self._not_found, slow=True)
 
     def _not_found(self, _error: PeacewatchError) -> None:
         """What was asked for cannot be looked for: the rows before stay."""

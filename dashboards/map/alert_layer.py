@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from bokeh.models import ColumnDataSource, HoverTool, TapTool
 from bokeh.plotting import figure
 
@@ -70,6 +72,7 @@ class AlertLayer:
         self._board = Board(capacity)
         self._silenced: dict[str, float] = {}
         self._places: dict[str, tuple[float, float]] = {}
+        self._points: npt.NDArray[np.float64] | None = None  # the places, until they change
         self._slots = {kind.name: Slots(_COLUMNS) for kind in KINDS}
         self._sources = {kind.name: ColumnDataSource({c: [] for c in _COLUMNS}) for kind in KINDS}
         self._ring = ColumnDataSource({"x": [], "y": []}, name="selected-alert")
@@ -110,7 +113,9 @@ class AlertLayer:
 
     def look(self, view: View) -> None:
         """What is shown has changed: many alerts in view are drawn smaller, so that they can be told apart."""
-        inside = sum(view.box.contains(x, y) for x, y in self._places.values())
+        if self._points is None:
+            self._points = np.array([*self._places.values()]).reshape(-1, 2)
+        inside = int(np.count_nonzero(view.box.inside(*self._points.T)))
         room = math.sqrt(view.width * view.height / max(1, inside))
         share = next(share for least, share in _CROWDED if room >= least)
         for kind in KINDS:
@@ -135,6 +140,7 @@ class AlertLayer:
         self._ring_mark.glyph.line_color = theme.ink
 
     def _change(self, rows: dict[str, Row], gone: set[str]) -> None:
+        self._points = None
         for alert_id in (*gone, *rows):
             self._places.pop(alert_id, None)
         self._places |= {i: to_plane(row["lat"], row["lon"]) for i, row in rows.items() if layer_of(row)}

@@ -15,7 +15,7 @@ from bokeh.models import ColumnDataSource, CustomJS, PanTool, Range1d, WheelZoom
 from bokeh.plotting import figure
 
 from dashboards.board import CAPACITY, Row
-from dashboards.files import script
+from dashboards.files import body
 from dashboards.map.alert_layer import AlertLayer
 from dashboards.map.base import Base
 from dashboards.map.cells import View
@@ -26,6 +26,7 @@ from dashboards.map.heat_layer import HeatLayer
 from dashboards.map.paint import paint_of
 from dashboards.map.picture import Picture
 from dashboards.map.view import MapView
+from dashboards.seats import Seat
 from dashboards.theme import DARK, LIGHT, Theme
 
 #: As near as one can look, metres on the ground from side to side.
@@ -36,7 +37,8 @@ class AlertMap:
     """One map. ``view`` is what a page shows; ``picked`` is called with the id of an alert that was clicked.
 
     With a ``board`` it shows that board's drones and heat as they change, for which ``later`` has a call made under
-    the document's lock, soon, from any thread; without, what `show` was given last. Call `close` when the page is gone.
+    the document's lock, soon, from any thread; without, what `show` was given last. While its page is ``hidden``, in a
+    tab in the background, it lets pictures pass. Call `close` when the page is gone.
     """
 
     def __init__(
@@ -48,9 +50,8 @@ class AlertMap:
         later: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._board = board
-        self._later = later
-        self._seat: int | None = None
-        self._scheduled = False
+        self._seat = Seat(board.seats, later, self._take) if board is not None and later is not None else None
+        self.hidden = False
         self._looking: View | None = None
         self._picture: Picture | None = None
         self._theme = LIGHT
@@ -96,13 +97,9 @@ class AlertMap:
 
     def close(self) -> None:
         """The page is gone: give up the seat at the board, for good. Once more changes nothing."""
-        self._leave()
-        self._board = None
-
-    def _leave(self) -> None:
-        if self._board is not None and self._seat is not None:
-            self._board.leave(self._seat)
-            self._seat = None
+        if self._seat is not None:
+            self._seat.leave()
+        self._seat = self._board = None
 
     def _heard(self, message: dict[str, Any]) -> None:
         """A message of the view, which may say anything."""
@@ -111,9 +108,11 @@ class AlertMap:
         layers = message.get("layers")
         for name, on in layers.items() if isinstance(layers, dict) else ():
             self._switch(name, bool(on))
-        if message.get("ready") and self._board is not None:
-            self._leave()
-            self._seat = self._board.join(self._wake)
+        if message.get("ready") and self._seat is not None:
+            self._seat.take()
+            self._take()
+        if isinstance(message.get("hidden"), bool):
+            self.hidden = message["hidden"]
             self._take()
 
     def _switch(self, name: str, on: bool) -> None:
@@ -131,14 +130,9 @@ class AlertMap:
             self._looking = view
             self._draw()
 
-    def _wake(self) -> None:
-        """Called in the board's thread: schedule at most one update."""
-        if not self._scheduled and self._later is not None:
-            self._scheduled = True
-            self._later(self._take)
-
     def _take(self) -> None:
-        self._scheduled = False
+        if self.hidden:
+            return
         self._alerts.tick()
         if self._board is not None:
             self.show(self._board.picture)
@@ -202,7 +196,7 @@ def _let_the_browser_fit(plot: figure, ground: Ground, port: ColumnDataSource, g
     view = ground.box.grown(0.03)
     area = [view.x0, view.x1, view.y0, view.y1]
     args = {"plot": plot, "area": area, "port": port, "goto": goto}
-    code = script("map_plot")
+    code = body("map_plot")
     for name in ("inner_width", "inner_height"):
         plot.js_on_change(name, CustomJS(args=args, code=f"{code}\nmap.fit(false)"))
     plot.js_on_event(Reset, CustomJS(args=args, code=f"{code}\nmap.fit(true)"))

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS, Range1d, ScaleBar, WMTSTileSource
+from bokeh.models import ColumnDataSource, WMTSTileSource
 from bokeh.plotting import figure
 
 from dashboards.map.cells import View
 from dashboards.map.ground import Ground
 from dashboards.map.paint import Paint
 from dashboards.map.place import grid, nice_step
+from dashboards.map.scale import Scale
 from dashboards.map.world import Line
 
 #: Names of districts are left out when the districts are smaller than this on the screen, pixels.
 _LEAST_NAMED_PX = 34.0
-_GROUND = "ground.setv({start: view.start / factor, end: view.end / factor})"
 
 
 class Base:
@@ -45,7 +45,7 @@ class Base:
         lines = grid(box, step)
         self._grid = plot.segment(*([end[i] for end in lines] for i in range(4)), line_width=1)
         self._districts, self._names = self._draw_districts(plot)
-        self._scale = self._draw_scale(plot)
+        self._scale = Scale(plot, ground.factor, 0.16)
         self._apply()
 
     def switch(self, name: str, on: bool) -> None:
@@ -70,7 +70,7 @@ class Base:
         self._grid.glyph.line_color = theme.grid
         self._districts.glyph.line_color = paint.district
         self._names.glyph.text_color = theme.muted
-        self._scale.update(bar_line_color=theme.muted, label_text_color=theme.muted)
+        self._scale.paint(theme)
 
     def _apply(self) -> None:
         self._districts.visible = self._on["districts"]
@@ -94,28 +94,6 @@ class Base:
             text_alpha=0.75,
         )  # fmt: skip
         return outlines, labels
-
-    def _draw_scale(self, plot: figure) -> ScaleBar:
-        # The scale bar is in metres on the ground, of which the plane's are `factor` times as many.
-        ground = Range1d()
-        ground_view = CustomJS(
-            args={"view": plot.x_range, "ground": ground, "factor": self._ground.factor}, code=_GROUND
-        )
-        plot.x_range.js_on_change("start", ground_view)
-        plot.x_range.js_on_change("end", ground_view)
-        scale = ScaleBar(
-            range=ground,
-            unit="m",
-            location="bottom_left",
-            bar_length=0.16,
-            label_text_font_size="11px",
-            margin=8,
-            padding=2,
-            background_fill_color=None,
-            border_line_color=None,
-        )
-        plot.add_layout(scale)
-        return scale
 
 
 def _surface(plot: figure, lines: list[Line]) -> Any:

@@ -19,6 +19,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: A cell is at least so wide on the screen, pixels.
 CELL_PX = 40.0
+#: No screen is larger, pixels; and nobody looks beyond this, or closer, metres of the plane.
+_WIDEST_PX, _FARTHEST, _CLOSEST = 10_000.0, 1e8, 1.0
 #: Radius of the circle of the fullest cell and of an almost empty one, in widths of a cell.
 _LARGEST, _SMALLEST = 0.46, 0.08
 
@@ -33,15 +35,17 @@ class View:
 
     @classmethod
     def read(cls, said: object) -> View | None:
-        """A view as a browser says it, which may say anything: [x0, x1, y0, y1, width, height]."""
+        """A view as a browser says it, which may say anything: [x0, x1, y0, y1, width, height]. None if it is none."""
         try:
             x0, x1, y0, y1, width, height = (float(value) for value in said)  # type: ignore[attr-defined]
         except (TypeError, ValueError):
             return None
-        sizes = (x1 - x0, y1 - y0, width, height)
-        if not all(math.isfinite(value) for value in (x0, x1, y0, y1, *sizes)) or min(sizes) <= 0:
+        ends = (x0, x1, y0, y1)
+        if not all(abs(value) <= _FARTHEST for value in ends) or not all(value > 0 for value in (width, height)):
             return None
-        return cls(Box(x0, y0, x1, y1), width, height)
+        if min(x1 - x0, y1 - y0) < _CLOSEST:
+            return None
+        return cls(Box(x0, y0, x1, y1), min(width, _WIDEST_PX), min(height, _WIDEST_PX))
 
     @property
     def pixel(self) -> float:

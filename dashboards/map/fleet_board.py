@@ -1,20 +1,22 @@
 """One look at the archive for all pages with a map: a thread that reads, and wakes who waits.
 
 A process has one board. While somebody has a seat it folds, about every two seconds,
-what was newly committed, makes a `Picture` of it and wakes every seat; nobody there,
-it sleeps. Waking must be cheap and must not block, as at the `Hub`. About once a
-minute, and at the end, it leaves a checkpoint from which the next process goes on.
+what was newly committed, makes a `Picture` of it and wakes its ``seats``; nobody there,
+it sleeps. What cannot be read is tried again after a minute, or when a seat is taken.
+About once a minute, and at the end, it leaves a checkpoint from which the next process
+goes on.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from dashboards.map.picture import Picture
 from dashboards.pulse import RUNNING, Pulse, read_pulse
+from dashboards.seats import Seats
+from dashboards.turns import Turns
 from pipeline.errors import PeacewatchError
 from pipeline.lake.follow import Follower, State
 from pipeline.workspace import Workspace
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 READ_S = 2.0
 SAVE_S = 60.0
+RETRY_S = 60.0
 #: With so many seconds' worth of reports waiting, the archive is too far behind to say who is silent now.
 _BEHIND_S = 30.0
 #: Who is silent, and which minutes are of the last hour, is looked at anew so often.
@@ -48,62 +51,42 @@ class FleetBoard:
         self._silent_after_s = workspace.settings.dashboard.silent_after_s
         self._live_path = workspace.live_path
         self._clock = clock
-        self._lock = threading.Lock()
-        self._seats: dict[int, Callable[[], None]] = {}
-        self._next_seat = 0
-        self._nudge = threading.Event()
-        self._stopping = False
         self._shown: State | None = None
         self._shown_at = 0.0
         self._saved: State | None = None
-        self._thread = threading.Thread(target=self._run, name="dashboard-fleet", daemon=True)
+        self._save_at = time.monotonic() + SAVE_S
+        self._turns = Turns("fleet", self._turn)
+        self.seats = Seats(self._turns.nudge)
 
     def start(self) -> None:
         """Start reading."""
-        self._thread.start()
+        self._turns.start()
 
     def close(self) -> None:
         """Stop reading, and wait until that is done."""
-        self._stopping = True
-        self._nudge.set()
-        self._thread.join()
-
-    def join(self, wake: Callable[[], None]) -> int:
-        """Take a seat: ``wake`` is called in the board's thread at every new picture."""
-        with self._lock:
-            self._next_seat += 1
-            self._seats[self._next_seat] = wake
-            seat = self._next_seat
-        self._nudge.set()
-        return seat
-
-    def leave(self, seat: int) -> None:
-        """Give a seat up; it may have been given up already."""
-        with self._lock:
-            self._seats.pop(seat, None)
-
-    def _run(self) -> None:
-        save_at = time.monotonic() + SAVE_S
-        while not self._stopping:
-            if self._seats:
-                self._read()
-            if time.monotonic() >= save_at:
-                save_at = time.monotonic() + SAVE_S
-                self._save()
-            self._nudge.wait(READ_S if self._seats else SAVE_S)
-            self._nudge.clear()
+        self._turns.close()
         self._save()
+
+    def _turn(self) -> float:
+        if self.seats:
+            self._read()
+        if time.monotonic() >= self._save_at:
+            self._save_at = time.monotonic() + SAVE_S
+            self._save()
+        if not self.seats:
+            return SAVE_S
+        return READ_S if self.error is None else RETRY_S
 
     def _read(self) -> None:
         """Take in what is new, and show it."""
         error = None
         try:
             for state in self._follower.updates():
-                if self._stopping:
+                if self._turns.closing:
                     return
                 # A day's files take a while: what there is so far is shown meanwhile.
                 if not state.whole and time.monotonic() > self._shown_at + READ_S and self._show(state):
-                    self._wake_all()
+                    self.seats.wake()
         except PeacewatchError as failed:
             error = failed.message
             if error != self.error:
@@ -112,7 +95,7 @@ class FleetBoard:
         if self._follower.state is not None:
             news = self._show(self._follower.state) or news
         if news:
-            self._wake_all()
+            self.seats.wake()
 
     def _show(self, state: State) -> bool:
         """Make a picture of a state; False if it would look like the last."""
@@ -137,9 +120,3 @@ class FleetBoard:
             self._saved = state
         except PeacewatchError as error:
             log.warning("the fleet's checkpoint could not be written: %s", error.message)
-
-    def _wake_all(self) -> None:
-        with self._lock:
-            wakes = list(self._seats.values())
-        for wake in wakes:
-            wake()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,11 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
-from dashboards.map.cells import Cells, View, cell_m, short, snapped
+from dashboards.map.cells import View, cell_m, short, snapped
 from dashboards.map.ground import Ground
 from dashboards.map.paint import Paint
 from dashboards.map.picture import Picture
+from dashboards.map.place import Box
 from dashboards.map.tooltips import tooltip
 
 #: At most so many drones in view are drawn one by one, and only with so much room for each, square pixels.
@@ -88,8 +90,7 @@ class FleetLayer:
         """Show a picture as far as it is in view."""
         if not self._on:
             return
-        inside = view.box.inside(*picture.places)
-        count, silent = int(np.count_nonzero(inside)), int(np.count_nonzero(inside & picture.silent))
+        count, silent = picture.once(("inside", view.box), lambda: _counted(picture, view.box))
         most = min(SINGLE, view.width * view.height / _ROOM_PX)
         single = count <= (most if self.shown.cell_m else most * _SLACK)
         edge_m = cell_m(view, self._factor)
@@ -102,12 +103,13 @@ class FleetLayer:
         self._key = key
         if single:
             near = np.flatnonzero(box.inside(*picture.places))
-            rows = near if len(near) <= 2 * SINGLE else np.flatnonzero(inside)
+            rows = near if len(near) <= 2 * SINGLE else np.flatnonzero(view.box.inside(*picture.places))
             self._put(self._live, self._drones(picture, rows[~picture.silent[rows]]))
             self._put(self._silent, self._drones(picture, rows[picture.silent[rows]]))
             self._put(self._cells, {})
         else:
-            self._put(self._cells, _circles(picture.cells(size).within(box), view))
+            circles = partial(_circles, picture, size, box, view.pixel)
+            self._put(self._cells, picture.once(("circles", size, box, view.pixel), circles))
             self._put(self._live, {})
             self._put(self._silent, {})
 
@@ -152,9 +154,16 @@ def _empty(name: str, columns: tuple[str, ...]) -> ColumnDataSource:
     return ColumnDataSource({column: [] for column in columns}, name=name)
 
 
-def _circles(cells: Cells, view: View) -> dict[str, Any]:
+def _counted(picture: Picture, box: Box) -> tuple[int, int]:
+    """How many drones are in a box, and how many of them are silent."""
+    inside = box.inside(*picture.places)
+    return int(np.count_nonzero(inside)), int(np.count_nonzero(inside & picture.silent))
+
+
+def _circles(picture: Picture, size: float, box: Box, pixel: float) -> dict[str, Any]:
+    cells = picture.cells(size).within(box)
     texts = [short(count) for count in cells.count.tolist()]
-    roomy = cells.radius / view.pixel >= [max(_LEAST_NAMED_PX, 3.4 * len(text) + 2) for text in texts]
+    roomy = cells.radius / pixel >= [max(_LEAST_NAMED_PX, 3.4 * len(text) + 2) for text in texts]
     share = cells.marked / np.maximum(1, cells.count)
     return {
         "x": cells.x,

@@ -2,6 +2,7 @@
 
 A `Picture` does not change; what is derived from it (counts by cell) is kept with
 it, so that however many pages look from however many places, each is made once.
+Most pages look at the whole area in a window of the same size.
 """
 
 from __future__ import annotations
@@ -43,22 +44,28 @@ class Picture:
     at_us: int = 0  # microseconds since 1970
     whole: bool = True  # False while the past is still being read
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @cached_property
     def places(self) -> tuple[Floats, Floats]:
         """x and y of the drones."""
         return all_to_plane(self.fleet.lat, self.fleet.lon)
 
+    @cached_property
+    def silent_count(self) -> int:
+        """How many drones were silent."""
+        return int(np.count_nonzero(self.silent))
+
     def cells(self, size: float) -> Cells:
         """The drones counted in cells of a size on the plane; the silent ones are marked."""
-        return self._once(("cells", size), lambda: gather(*self.places, self.silent, size))
+        return self.once(("cells", size), lambda: gather(*self.places, self.silent, size))
 
     def hot(self, together: int) -> Hot:
         """The heat; ``together`` cells of the grid in each direction make one square."""
-        return self._once(("hot", together), lambda: self._make_hot(together))
+        return self.once(("hot", together), lambda: self._make_hot(together))
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` makes of this picture, made for the first who asks with a key."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = make()

@@ -1,50 +1,41 @@
 """The page of the system, pushed while it is open.
 
-It holds a seat at the hub. With each status it sends what the pipeline said; what is
-stored and what was rejected is read anew, in a thread, every few seconds. Lines that were
-rejected may name people: they are shown to those who may see that, each look audited.
+With each status of the hub it sends what the pipeline said; what is stored and what was
+rejected comes from the `Stock`, which is looked at anew, in a thread, every few seconds.
+Lines that were rejected may name people: they are shown to those who may see that, each
+look audited.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import panel as pn
 import param
-from panel.custom import JSComponent
 
-from dashboards.files import assets_route, script, styles
+from dashboards.files import script, styles
 from dashboards.hub import Status
 from dashboards.system.history import history_of
-from dashboards.system.holdings import holdings
+from dashboards.system.stock import stock_of
+from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.roles import Right
 from pipeline.errors import PeacewatchError
-from pipeline.requeue import examples, requeue, waiting
+from pipeline.requeue import examples, requeue
 
-#: What is stored is looked at no more often than this, seconds.
-_LOOK_S = 5.0
-_KINDS = 200
 _LINES = 20
 _LINE_CHARACTERS = 2_000
 
 
-class SystemView(JSComponent):
+class SystemView(PageView):
     """The page in the browser. Messages to it: ``live``, ``points``, ``stored``, ``lines``, ``done``, ``failed``."""
 
-    timezone = param.String()
-    assets = param.String()
-    token = param.String()
     may_requeue = param.Boolean()
     may_look = param.Boolean()
 
     _esm: ClassVar[str] = script("system")
     _stylesheets: ClassVar[list[str]] = styles("system")
-
-    def tell(self, message: dict[str, Any]) -> None:
-        self._send_msg(message)
 
 
 class SystemPage(pn.viewable.Viewer):
@@ -56,46 +47,37 @@ class SystemPage(pn.viewable.Viewer):
         self._hub = visit.site.hub
         self._workspace = visit.site.workspace
         self._history = history_of(self._hub)
-        self._seat: int | None = None
-        self._scheduled = False
+        self._stock = stock_of(visit.site)
         self._told: Status | None = None
         self._last_point = 0.0
-        self._look = Pace(_LOOK_S)
+        self._looking = False
         self._view = SystemView(
-            timezone=visit.site.settings.force.timezone,
-            assets=assets_route(),
-            token=visit.token,
+            visit,
+            self._heard,
             may_requeue=visit.may(Right.REQUEUE),
             may_look=looking_right(visit) is not None,
-            sizing_mode="stretch_both",
         )
-        self._view.on_msg(lambda event: self._heard(event.data))
-        visit.on_leave(self._leave)
+        self._seat = visit.seat(self._hub.status_seats, self._push)
+        self._stock_seat = visit.seat(self._stock.seats, self._tell_stored)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._view
 
-    def _leave(self) -> None:
-        if self._seat is not None:
-            self._hub.leave(self._seat)
-            self._seat = None
-
-    def _heard(self, message: Any) -> None:
-        """A message from the browser, which may say anything."""
-        if not self._visit.trusts(message):
-            return
+    def _heard(self, message: dict[str, Any]) -> None:
         if message.get("ready"):
-            self._leave()
             self._told, self._last_point = None, 0.0
-            self._look.forget()
-            self._seat = self._hub.join(self._wake)
+            self._seat.take()
+            self._stock_seat.take()
+            self._tell_stored()
             self._push()
         if isinstance(kind := message.get("show"), str):
             self._work(lambda: self._lines(kind), lambda lines: {"lines": lines, "kind": kind})
         if "requeue" in message:
             kinds = message["requeue"]
             if kinds is None or (isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)):
-                self._work(lambda: self._requeue(kinds), lambda lines: {"done": lines}, self._look_soon)
+                self._work(
+                    lambda: self._requeue(kinds), lambda lines: {"done": lines}, lambda: self._look(at_once=True)
+                )
 
     def _work(
         self,
@@ -109,7 +91,9 @@ class SystemPage(pn.viewable.Viewer):
             self._view.tell(told)
             after()
 
-        self._visit.in_thread(work, lambda result: tell(message(result)), lambda error: tell({"failed": error.message}))
+        self._visit.in_thread(
+            work, lambda result: tell(message(result)), lambda error: tell({"failed": error.message}), slow=True
+        )
 
     def _requeue(self, kinds: list[str] | None) -> int:
         actor = self._visit.require(Right.REQUEUE)
@@ -125,36 +109,27 @@ class SystemPage(pn.viewable.Viewer):
             for row in rows
         ]
 
-    def _look_soon(self) -> None:
-        self._look.forget()
-        self._look_again()
+    def _look(self) -> None:
+        """Have the stock looked at, unless this page does so already."""
+        if not self._looking:
+            self._looking = True
+            self._visit.in_thread(self._stock.look, self._looked, self._unseen, slow=True)
 
-    def _look_again(self) -> None:
-        """Read what is stored, unless that was just done or is being done."""
-        if self._look.begin():
-            self._visit.in_thread(self._stored, self._seen, self._unseen)
+    def _look_at_once(self) -> None:
+        self._visit.in_thread(lambda: self._stock.look(at_once=True), self._looked, self._unseen, slow=True)
 
-    def _stored(self) -> dict[str, Any]:
-        kinds = waiting(self._workspace)
-        shown = [{"kind": kind, "lines": lines} for kind, lines in list(kinds.items())[:_KINDS]]
-        return {**holdings(self._workspace), "kinds": shown, "kinds_in_all": len(kinds), "waiting": sum(kinds.values())}
-
-    def _seen(self, stored: dict[str, Any]) -> None:
-        self._look.end()
-        self._view.tell({"stored": stored})
+    def _looked(self, _none: None) -> None:
+        self._looking = False
 
     def _unseen(self, error: PeacewatchError) -> None:
-        self._look.end()
+        self._looking = False
         self._view.tell({"failed": error.message})
 
-    def _wake(self) -> None:
-        """Called in the hub's thread: schedule at most one update, and only if there is something to say."""
-        if not self._scheduled and self._hub.status is not self._told:
-            self._scheduled = True
-            self._visit.later(self._push)
+    def _tell_stored(self) -> None:
+        if self._stock.found is not None:
+            self._view.tell({"stored": self._stock.found})
 
     def _push(self) -> None:
-        self._scheduled = False
         status = self._hub.status
         if status is self._told:
             return
@@ -163,34 +138,8 @@ class SystemPage(pn.viewable.Viewer):
         if points:
             self._last_point = points[-1][0]
         self._view.tell({"live": live_message(status), "points": points})
-        self._look_again()
-
-
-class Pace:
-    """When something that takes long may be done again: not while it is, and not too soon after."""
-
-    def __init__(self, every_s: float) -> None:
-        self._every_s = every_s
-        self._due = 0.0
-        self._begun: float | None = None
-
-    def begin(self) -> bool:
-        """Whether to do it now; if so, `end` must be called."""
-        now = time.monotonic()
-        if self._begun is not None or now < self._due:
-            return False
-        self._begun = now
-        return True
-
-    def end(self) -> None:
-        """It is done. What took long rests long: at most a twentieth of the time goes into it."""
-        now = time.monotonic()
-        self._due = now + max(self._every_s, 20 * (now - (self._begun or now)))
-        self._begun = None
-
-    def forget(self) -> None:
-        """It is due now, whenever it was done."""
-        self._due = 0.0
+        if self._stock.is_due:
+            self._look()
 
 
 def looking_right(visit: Visit) -> Right | None:
