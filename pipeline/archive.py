@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.desk import Desk
+from pipeline.dialects.canonical import Mask
 from pipeline.errors import StorageError
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
@@ -26,6 +27,8 @@ from pipeline.work import Done, SlicesOnCluster
 _LOG = logging.getLogger(__name__)
 #: Reports that go into one file: large enough to be worth one, small enough not to hold up alerts.
 _GROUP_BYTES = 16_000_000
+#: Slices: what numpy does on more of them without a pause would hold up the loop.
+_CHOSEN_AT_ONCE = 16
 #: Commits between looks for small files to merge.
 _UPKEEP_EVERY = 32
 
@@ -57,7 +60,9 @@ class Archivist:
         async with self._choosing:
             self._windows += 1
             number = self._windows
-            choices = await asyncio.to_thread(self._choose, done, number)
+            choices: list[Choice] = []
+            for first in range(0, len(done), _CHOSEN_AT_ONCE):
+                choices += await asyncio.to_thread(self._choose, done[first : first + _CHOSEN_AT_ONCE], number)
             committing = asyncio.ensure_future(self._committing.acquire())
         try:
             try:
@@ -91,13 +96,10 @@ class Archivist:
             np.concatenate([item.screened.fingerprints for item in done]),
             np.concatenate([item.screened.times for item in done]),
         )
-        fresh = np.split(
-            self._reports.select(keys, number), np.cumsum([len(item.screened.times) for item in done])[:-1]
-        )
-        return [
-            Choice(None if mask.all() else mask, self._identities.select(item.screened.people))
-            for item, mask in zip(done, fresh, strict=True)
-        ]
+        fresh = _split(self._reports.select(keys, number), [len(item.screened.times) for item in done])
+        people = [item.screened.people for item in done]
+        new = _split(self._identities.select(np.concatenate(people)), [len(hashes) for hashes in people])
+        return [Choice(None if mask.all() else mask, chosen) for mask, chosen in zip(fresh, new, strict=True)]
 
     def _window(self, done: Sequence[Done], choices: Sequence[Choice]) -> Window:
         stops = {f"{self._log.identity}/{item.slice.partition}": item.slice.stop for item in done}
@@ -117,3 +119,8 @@ class Archivist:
             self._lake.commit_alerts(history)
         for source, stop in window.stops.items():
             self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)
+
+
+def _split(mask: Mask, lengths: Sequence[int]) -> list[Mask]:
+    """A mask over the rows of all slices, as one for each of them."""
+    return np.split(mask, np.cumsum(lengths)[:-1])

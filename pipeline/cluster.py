@@ -14,6 +14,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from pipeline.errors import PeacewatchError
+from pipeline.patience import PatientThreads
 from pipeline.tasks import warm_up
 from pipeline.workspace import Cluster
 
@@ -83,6 +84,7 @@ async def _warm(client: Client) -> None:
     """Import what tasks need on each worker, so that the first alert does not wait for it."""
     try:
         await client.run(warm_up)
+        await client.register_plugin(PatientThreads())
     except ImportError as error:
         raise PeacewatchError(
             f"a Dask worker cannot import Peacewatch ({error}): install it where workers run"

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from streamz import Stream
 from tornado.ioloop import IOLoop
@@ -27,8 +28,9 @@ from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, open_log
+from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
-from pipeline.refresh import kept_up_to_date, on_cluster
+from pipeline.refresh import beside, kept_up_to_date
 from pipeline.rules import rule_from_settings
 from pipeline.tasks import Job
 from pipeline.work import Done, SlicesOnCluster
@@ -201,9 +203,12 @@ async def _run(
                 if on_progress is not None:
                     on_progress(flow.progress.screened, total)
 
-            refresh = await on_cluster(client, Cube.of(workspace))
+            no_long_pauses()
             try:
-                async with kept_up_to_date(refresh, flow.archived, until_drained):
+                async with (
+                    beside(Cube.of(workspace)) as refresh,
+                    kept_up_to_date(refresh, flow.archived, until_drained),
+                ):
                     await flow.watch(stop, until_drained, snapshot)
             finally:
                 snapshot("stopped")
@@ -241,6 +246,7 @@ def make_job(workspace: Workspace, log: Log, lake: Lake, screened: dict[str, int
                     f"reports between were trimmed; restore the {what} or the log from a backup"
                 )
     return Job(
+        run=uuid4().hex,
         log_url=workspace.log_url,
         log_identity=log.identity,
         log_settings=settings.log,

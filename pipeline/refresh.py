@@ -1,7 +1,7 @@
 """Keeps the cube close behind the archive while a run is up, behind everything that is urgent.
 
-A refresh is one task of the lowest priority on a worker, never two at a time, and
-rests nine times as long as it took. The cube can be made again from the archive, so
+A refresh is done in a process of low priority, never two at a time, and rests nine
+times as long as it took. The cube can be made again from the archive, so
 nothing that goes wrong with it ends a run: it is logged, and tried again.
 """
 
@@ -12,22 +12,18 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from importlib import import_module
-
-from distributed import Client
 
 from pipeline.errors import Conflict, PeacewatchError
 from pipeline.lake.cube import Cube
+from pipeline.patience import PatientProcess
 
 _EVERY_S = 15.0
-#: Of a worker's time.
+#: Of its process's time.
 _SHARE = 0.1
 #: Somebody who rebuilds it has it for longer, and it is up to date then.
 _PATIENCE_S = 5.0
 #: A run that is told to stop does not wait for longer.
 _LAST_S = 5.0
-#: After alerts, files and merging.
-_PRIORITY = -10
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +31,7 @@ Refresh = Callable[[], Awaitable[None]]
 
 
 def refresh(cube: Cube) -> str | None:
-    """Runs on a worker. Returns what went wrong, if anything: see `pipeline.tasks` for why it does not raise."""
+    """Bring the cube up to date; returns what went wrong, if anything."""
     try:
         cube.update(wait_s=_PATIENCE_S)
     except Conflict:
@@ -47,26 +43,26 @@ def refresh(cube: Cube) -> str | None:
     return None
 
 
-async def on_cluster(client: Client, cube: Cube) -> Refresh:
-    """Refreshes the cube on a worker and logs what goes wrong, once for each fault in a row."""
-    # Imported on each worker now, so that no alert waits for it later.
-    try:
-        await client.run(import_module, Cube.__module__)
-    except Exception as error:  # noqa: BLE001 - whatever a worker lacks, alerts do not wait for the cube
-        _LOG.warning("a worker cannot keep the cube: %s: %s", type(error).__name__, error)
+@asynccontextmanager
+async def beside(cube: Cube) -> AsyncIterator[Refresh]:
+    """Refreshes the cube in a process of its own and logs what goes wrong, once for each fault in a row."""
+    process: PatientProcess[Cube, str | None] = PatientProcess(refresh)
     last: str | None = None
 
     async def once() -> None:
         nonlocal last
         try:
-            problem = await client.submit(refresh, cube, pure=False, priority=_PRIORITY)
-        except Exception as error:  # noqa: BLE001 - a lost worker or scheduler: the slices' own tasks say so
-            problem = f"{type(error).__name__}: {error}"
+            problem = await asyncio.to_thread(process.ask, cube)
+        except (EOFError, OSError) as error:
+            problem = f"its process died ({type(error).__name__}): there may be too little memory"
         if problem is not None and problem != last:
             _LOG.warning("the cube is behind the archive: %s", problem)
         last = problem
 
-    return once
+    try:
+        yield once
+    finally:
+        process.close()
 
 
 @asynccontextmanager

@@ -1,13 +1,14 @@
 """What Dask workers do with a slice: pure functions of the slice and the job.
 
-Nothing here is kept between calls but the connection to the log, so a task can run
-again anywhere when its worker is lost. A task does not raise, it returns `Failed`: an
-error whose traceback cannot be packed would break the client that waits for it.
+What is kept between calls, the connection to the log and the tables that wait for the
+archive, can be had again, so a task can run anywhere when its worker is lost. A task does
+not raise, it returns `Failed`: an error whose traceback cannot be packed would break the
+client that waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -15,13 +16,16 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from distributed import get_worker
 
 from pipeline.dialects import Decoded, Dialect, decode, load_dialect, rejected
 from pipeline.errors import PeacewatchError, StorageError, Torn
 from pipeline.fingerprints import Hashes, Ints, identity_fingerprints, report_fingerprints
+from pipeline.held import Held
 from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice, open_log
+from pipeline.patience import no_long_pauses
 from pipeline.rules import ScoreRule, rule_from_settings, screen
 from pipeline.schema import report_id_base
 from pipeline.workspace import LogSettings, Rules
@@ -34,6 +38,7 @@ _T = TypeVar("_T")
 class Job:
     """What every task of a run needs to know; travels with the task."""
 
+    run: str  # whose tables are held, see `pipeline.held`
     log_url: str
     log_identity: str
     log_settings: LogSettings
@@ -57,6 +62,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How the tables of a slice are made: from the log, or if there is a ``reason``, as rejects of every line."""
+
+    slice: Slice
+    dialect: Dialect
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class DecodedSlice:
     """A slice in canonical tables, as it waits on a worker; and its distinct identities.
 
@@ -73,6 +87,7 @@ class Screened:
     """What travels from a worker to the driver about a slice."""
 
     slice: Slice
+    worker: str  # where its tables are held
     findings: pa.Table
     recoveries: pa.Table
     fingerprints: Hashes  # of its reports
@@ -111,50 +126,20 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
     return safe
 
 
-@_never_raises
-def decode_slice(slice: Slice, dialect: Dialect, job: Job) -> DecodedSlice:
-    """The canonical tables of a slice."""
-    stretches = _log(job.log_url, job.log_settings, job.log_identity).read(slice.partition, slice.start, slice.stop)
-    return _with_identities(
-        decode(
-            b"".join(stretch.data for stretch in stretches),
-            dialect,
-            secret=job.secret,
-            first_report_id=report_id_base(job.sources[slice.partition]) + slice.start,
-            accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
-            max_report_bytes=job.max_report_bytes,
-        )
-    )
+_HELD: Held[DecodedSlice] = Held()
 
 
 @_never_raises
-def reject_slice(slice: Slice, job: Job, reason: str) -> DecodedSlice:
-    """A slice whose every line is rejected for ``reason``; the last resort for what no worker can decode."""
-    try:
-        stretches = _log(job.log_url, job.log_settings, job.log_identity).read(slice.partition, slice.start, slice.stop)
-        lines = [line for stretch in stretches for line in stretch.data.removesuffix(b"\n").split(b"\n")]
-    except Torn as error:
-        lines, reason = [b""] * slice.reports, error.message
-    first = report_id_base(job.sources[slice.partition]) + slice.start
-    return _with_identities(rejected(lines, slice.dialect, reason, first, slice.accepted_at))
-
-
-def _with_identities(tables: Decoded) -> DecodedSlice:
-    fingerprints = identity_fingerprints(tables.people["citizen_key"], tables.people["citizen_name"])
-    people, person = np.unique(fingerprints, return_index=True)
-    return DecodedSlice(tables, people, person)
-
-
-@_never_raises
-def screen_slice(decoded: DecodedSlice | Failed, slice: Slice, job: Job) -> Screened | Failed:
-    """What the driver needs to know of a decoded slice: findings, and what tells copies apart."""
-    if isinstance(decoded, Failed):
-        return decoded
+def screen_slice(recipe: Recipe, job: Job) -> Screened:
+    """What the driver needs to know of a slice: findings, and what tells copies apart. Its tables stay here."""
+    decoded = _make(recipe, job)
+    _HELD.keep(job.run, recipe.slice, decoded)
     reports = decoded.tables.reports
     screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
     times = reports["time"].cast(pa.int64()).to_numpy()
     return Screened(
-        slice,
+        recipe.slice,
+        get_worker().address,
         screened.findings,
         screened.recoveries,
         report_fingerprints(reports["drone_id"], times, reports["sequence"]),
@@ -166,9 +151,44 @@ def screen_slice(decoded: DecodedSlice | Failed, slice: Slice, job: Job) -> Scre
 
 
 @_never_raises
-def stage_slices(lake: str, decoded: list[DecodedSlice], choices: list[Choice]) -> dict[str, list[Add]]:
-    """Write the chosen rows of decoded slices as durable Parquet files; see `stage`."""
-    return stage(lake, [_batch(slice) for slice in decoded], choices)
+def stage_slices(lake: str, recipes: Sequence[Recipe], choices: Sequence[Choice], job: Job) -> dict[str, list[Add]]:
+    """Write the chosen rows of screened slices as durable Parquet files; see `stage`."""
+    return stage(lake, [_batch(_HELD.take(job.run, recipe.slice) or _make(recipe, job)) for recipe in recipes], choices)
+
+
+def _make(recipe: Recipe, job: Job) -> DecodedSlice:
+    slice = recipe.slice
+    first_report_id = report_id_base(job.sources[slice.partition]) + slice.start
+    log = _log(job.log_url, job.log_settings, job.log_identity)
+    if recipe.reason is not None:
+        lines, reason = _lines_to_reject(log, slice, recipe.reason)
+        return _with_identities(rejected(lines, slice.dialect, reason, first_report_id, slice.accepted_at))
+    stretches = log.read(slice.partition, slice.start, slice.stop)
+    return _with_identities(
+        decode(
+            b"".join(stretch.data for stretch in stretches),
+            recipe.dialect,
+            secret=job.secret,
+            first_report_id=first_report_id,
+            accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
+            max_report_bytes=job.max_report_bytes,
+        )
+    )
+
+
+def _lines_to_reject(log: Log, slice: Slice, reason: str) -> tuple[list[bytes], str]:
+    """Every line of a slice that no worker can decode; empty ones, and why, where the log is torn."""
+    try:
+        stretches = log.read(slice.partition, slice.start, slice.stop)
+    except Torn as error:
+        return [b""] * slice.reports, error.message
+    return [line for stretch in stretches for line in stretch.data.removesuffix(b"\n").split(b"\n")], reason
+
+
+def _with_identities(tables: Decoded) -> DecodedSlice:
+    fingerprints = identity_fingerprints(tables.people["citizen_key"], tables.people["citizen_name"])
+    people, person = np.unique(fingerprints, return_index=True)
+    return DecodedSlice(tables, people, person)
 
 
 @_never_raises
@@ -194,6 +214,7 @@ def warm_up() -> None:
     )
     screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)
     _with_identities(tables)
+    no_long_pauses()
 
 
 _SAMPLE = (

@@ -6,7 +6,6 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from dask.base import annotate
 from distributed import CancelledError, Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
@@ -24,29 +24,18 @@ from pipeline.lake.stage import Add, Choice, merge
 from pipeline.lake.upkeep import Merge
 from pipeline.log import Log, Slice
 from pipeline.nodes import cut, split_at
-from pipeline.tasks import (
-    DecodedSlice,
-    Failed,
-    Job,
-    Screened,
-    decode_slice,
-    merge_on_worker,
-    reject_slice,
-    screen_slice,
-    stage_slices,
-)
+from pipeline.patience import LATER
+from pipeline.tasks import Failed, Job, Recipe, Screened, merge_on_worker, screen_slice, stage_slices
 
-#: Alerts go before files.
-_URGENT, _LATER = 10, 0
+_URGENT, _AFTER_ALERTS = 10, 0
 
 
 @dataclass(frozen=True)
 class Done:
-    """A screened slice; its tables wait on a worker as ``decoded``, and ``decode_again`` makes them anew."""
+    """A screened slice; its tables wait on a worker, and ``recipe`` makes them anew if that is lost."""
 
     screened: Screened
-    decoded: Future[DecodedSlice]
-    decode_again: Callable[[], Future[DecodedSlice]]
+    recipe: Recipe
 
     @property
     def slice(self) -> Slice:
@@ -74,17 +63,19 @@ class SlicesOnCluster:
         if len(pieces) > 1:
             # One after the other: what shares a worker with a deadly piece would be suspected with it.
             return [part for piece in pieces for part in await self.decode_and_screen(piece)]
-        rejected = await self._screen(slice, (reject_slice, slice, self._job, f"could not be processed: {done.reason}"))
+        rejected = await self._screen(
+            Recipe(slice, self._dialect_of(slice.dialect), f"could not be processed: {done.reason}")
+        )
         if isinstance(rejected, Failed):
             raise PeacewatchError(f"{slice} can neither be processed nor rejected: {rejected.reason}")
         return [rejected]
 
     async def _try(self, slice: Slice) -> Done | Failed:
-        task = (decode_slice, slice, self._dialect_of(slice.dialect), self._job)
+        recipe = Recipe(slice, self._dialect_of(slice.dialect))
         try:
-            done = await self._screen(slice, task)
+            done = await self._screen(recipe)
             if isinstance(done, Failed) and not done.torn:
-                done = await self._screen(slice, task)
+                done = await self._screen(recipe)
         except KilledWorker:
             return Failed("every worker that tried it died")
         return done
@@ -96,51 +87,53 @@ class SlicesOnCluster:
         chunks = self._log.slices({slice.partition: slice.start}, max_bytes=1, limit=slice.reports)
         return split_at(slice, [chunk.stop for chunk in chunks])
 
-    async def _screen(self, slice: Slice, task: tuple[Any, ...]) -> Done | Failed:
-        """Make the tables of a slice by ``task``, a function and its arguments, and screen them."""
-        decode = partial(self._client.submit, *task, pure=False, priority=_URGENT)
-        decoded = decode()
-        future = self._client.submit(screen_slice, decoded, slice, self._job, pure=False, priority=_URGENT)
+    async def _screen(self, recipe: Recipe) -> Done | Failed:
         with _scheduler_there():
-            screened: Screened | Failed = await future
-        return screened if isinstance(screened, Failed) else Done(screened, decoded, decode)
+            screened: Screened | Failed = await self._client.submit(
+                screen_slice, recipe, self._job, pure=False, priority=_URGENT
+            )
+        return screened if isinstance(screened, Failed) else Done(screened, recipe)
 
     async def stage(
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], group_bytes: int
     ) -> dict[str, list[Add]]:
         """Write the chosen rows as Parquet where the tables are; the files are durable, not committed."""
-        with _scheduler_there():
-            holders = await self._client.who_has([item.decoded for item in done])
-        workers = [next(iter(holders.get(item.decoded.key, ())), "") for item in done]
+        workers = [item.screened.worker for item in done]
         groups = group(workers, [item.slice.bytes for item in done], group_bytes)
-        staged = [
-            self._stage_group(lake, [done[at] for at in places], [choices[at] for at in places], workers[places[0]])
-            for places in groups
-        ]
-        return merge(await asyncio.gather(*staged))
+        # One after the other: all at once they would leave no processor for alerts.
+        return merge(
+            [
+                await self._stage_group(
+                    lake, [done[at] for at in places], [choices[at] for at in places], workers[places[0]]
+                )
+                for places in groups
+            ]
+        )
 
     async def _stage_group(
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], worker: str
     ) -> dict[str, list[Add]]:
-        stage = partial(self._client.submit, stage_slices, lake, pure=False, priority=_LATER)
-        place = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        stage = partial(self._later, stage_slices, lake, [item.recipe for item in done], choices, self._job)
         with _scheduler_there():
             try:
-                adds: dict[str, list[Add]] | Failed = await stage([item.decoded for item in done], choices, **place)
+                adds: dict[str, list[Add]] | Failed = await stage(workers=[worker], allow_other_workers=True)
             except KilledWorker:
                 # The tables shared their worker with a deadly slice, which is out by now.
-                adds = await stage([item.decode_again() for item in done], choices)
+                adds = await stage()
         if isinstance(adds, Failed):
             raise StorageError(f"files of the archive could not be written: {adds.reason}")
         return adds
+
+    def _later(self, task: Callable[..., Any], *arguments: Any, **place: Any) -> Future[Any]:
+        """Submit what can wait: behind alerts in the queue, and behind them for the processor."""
+        with annotate(executor=LATER):
+            return self._client.submit(task, *arguments, pure=False, priority=_AFTER_ALERTS, **place)
 
     async def merge_files(self, merge: Merge, lake: Path) -> Add | Failed:
         """Write one file in place of several, on a worker; durable, not committed."""
         with _scheduler_there():
             try:
-                result: Add | Failed = await self._client.submit(
-                    merge_on_worker, lake, merge, pure=False, priority=_LATER
-                )
+                result: Add | Failed = await self._later(merge_on_worker, lake, merge)
             except KilledWorker:
                 return Failed("every worker that tried it died")
         return result

@@ -10,11 +10,12 @@ import numpy as np
 
 from pipeline.archive import Archivist
 from pipeline.desk import Desk
+from pipeline.dialects import load_dialect
 from pipeline.errors import StorageError
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, Slice, open_log
 from pipeline.schema import FINDINGS, RECOVERIES
-from pipeline.tasks import Screened
+from pipeline.tasks import Recipe, Screened
 from pipeline.work import Done
 from pipeline.workspace import Workspace
 
@@ -39,6 +40,7 @@ def window(start: int, stop: int) -> list[Done]:
     nothing = np.array([], np.int64)
     screened = Screened(
         Slice(0, start, stop, 10, "peacewatch", 0.0),
+        "",
         FINDINGS.empty_table(),
         RECOVERIES.empty_table(),
         nothing.view(np.uint64),
@@ -47,7 +49,7 @@ def window(start: int, stop: int) -> list[Done]:
         nothing,
         stop - start,
     )
-    return [Done(screened, None, lambda: None)]  # type: ignore[arg-type, return-value]
+    return [Done(screened, Recipe(screened.slice, load_dialect("peacewatch")))]
 
 
 def test_no_window_is_archived_after_one_that_failed(make_workspace: Callable[..., Workspace]) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import command, listed, peacewatch
 
+from pipeline import cluster
+from pipeline.dialects import load_dialect
+from pipeline.flow import make_job
+from pipeline.lake.stage import Add, Choice
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, open_log
-from pipeline.work import group
+from pipeline.work import SlicesOnCluster, group
 from pipeline.workspace import Workspace
 
 GOOD = b'{"drone_id":"d%d","time":"2026-11-02T07:30:00Z","location":{"lat":1,"lon":2},"citizens":[]}\n'
@@ -96,6 +102,24 @@ def test_a_torn_chunk_of_the_log_is_named_and_costs_no_other_chunk(workspace: Wo
     assert archived(workspace) == [*range(4), *range(8, 12)]
     assert [reject["report_id"] for reject in rejects(workspace)] == list(range(4, 8))
     assert "torn at partition 0, offset 4" in rejects(workspace)[0]["reason"]
+
+
+def test_what_a_lost_worker_held_is_made_again_for_the_archive(workspace: Workspace) -> None:
+    async def run() -> dict[str, list[Add]]:
+        log, lake = open_log(workspace.log_url, workspace.settings.log), Lake.open_for_writing(workspace.lake_path)
+        try:
+            async with cluster.connect(workspace.settings.cluster, "") as client:
+                work = SlicesOnCluster(client, log, make_job(workspace, log, lake, {}), load_dialect)
+                (slice,) = log.slices({0: 0}, max_bytes=10**6, limit=1)
+                done = await work.decode_and_screen(slice)
+                await client.restart()
+                people = [np.ones(len(item.screened.people), bool) for item in done]
+                return await work.stage(str(lake.path), done, [Choice(None, mask) for mask in people], 10**6)
+        finally:
+            lake.close()
+            log.close()
+
+    assert sum(add.rows for add in asyncio.run(run())["reports"]) == 12
 
 
 def test_files_are_of_one_worker_each_and_bounded() -> None:

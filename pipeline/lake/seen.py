@@ -109,8 +109,11 @@ class SeenIdentities:
         self._known.add((known, np.zeros(len(known), np.int64)))
 
     def select(self, hashes: Hashes) -> Mask:
-        """True for those not seen before; ``hashes`` are distinct. They count as seen from now on."""
-        keys = (hashes, np.zeros(len(hashes), np.int64))
-        fresh = ~self._known.holds(keys)
-        self._known.add((hashes[fresh], keys[1][fresh]))
+        """True for those not seen before, the first of each. They count as seen from now on."""
+        distinct, first = np.unique(hashes, return_index=True)
+        keys = (distinct, np.zeros(len(distinct), np.int64))
+        new = ~self._known.holds(keys)
+        self._known.add((distinct[new], keys[1][new]))
+        fresh = np.zeros(len(hashes), bool)
+        fresh[first[new]] = True
         return fresh
