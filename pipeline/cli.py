@@ -18,6 +18,7 @@ import click
 
 from pipeline.commands import (
     audit,
+    backtest,
     cube,
     lab,
     listing,
@@ -79,6 +80,7 @@ for command in [
     storage.verify,
     storage.compact,
     cube.cube,
+    backtest.backtest,
     running.dashboard,
     lab.lab,
     running.demo,

@@ -99,6 +99,12 @@ def is_bad(rule: ScoreRule, score: npt.NDArray[np.float64]) -> npt.NDArray[np.bo
     return bad
 
 
+def is_good(rule: ScoreRule, score: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which scores, on the force's scale, are good again by the rule."""
+    good: npt.NDArray[np.bool_] = _COMPARE[rule.recovered[0]](score, rule.recovered[1])
+    return good
+
+
 def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.Table) -> Screened:
     """Find the sightings whose score is bad, and those whose score is good again.
 
@@ -113,8 +119,7 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     score = sightings["score"].to_numpy()
     met = [_COMPARE[operator](score, threshold) for _, operator, threshold in rule.levels]
     bad = np.flatnonzero(np.logical_or.reduce(met))
-    good = pa.array(_COMPARE[rule.recovered[0]](score, rule.recovered[1]))
-    recoveries = sightings.select(RECOVERIES.names).filter(good).cast(RECOVERIES)
+    recoveries = sightings.select(RECOVERIES.names).filter(pa.array(is_good(rule, score))).cast(RECOVERIES)
     if not len(bad):
         return Screened(FINDINGS.empty_table(), recoveries)
 
