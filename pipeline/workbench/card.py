@@ -7,18 +7,21 @@ from html import escape
 
 import pyarrow as pa
 
-# Colours are the page's own, so that it is readable on a light and on a dark one.
+# Colours are the page's own, so that it is readable on a light and on a dark one. Notebooks set
+# the tables in outputs right and stripe them, which numbers want and sentences do not.
 _STYLE = """<style>
-.pw-sheet{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.45;max-width:62em}
+.pw-sheet{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.45}
 .pw-sheet h4{font-size:15px;margin:0 0 2px;font-weight:600}
-.pw-sheet p{margin:0 0 6px}
-.pw-sheet .pw-soft{opacity:.72}
-.pw-sheet table{border-collapse:collapse;margin:4px 0 8px;width:auto}
-.pw-sheet th,.pw-sheet td{text-align:left;vertical-align:top;padding:3px 14px 3px 0;border:0;background:none;
-  border-bottom:1px solid color-mix(in srgb,currentColor 16%,transparent);max-width:38em;white-space:normal}
+.pw-sheet p{margin:0 0 4px}
+.pw-sheet .pw-soft{opacity:.75}
+.pw-sheet table{border-collapse:collapse;margin:6px 0 10px;width:auto;border:0;font-size:inherit}
+.pw-sheet tr{background:none !important}
+.pw-sheet th,.pw-sheet td{text-align:left !important;vertical-align:top;padding:3px 16px 3px 0;border:0;
+  border-bottom:1px solid color-mix(in srgb,currentColor 16%,transparent);max-width:44em;white-space:normal}
 .pw-sheet th{font-weight:600}
-.pw-sheet .pw-number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.pw-sheet code{background:none;padding:0;font-size:12.5px;color:inherit}
+.pw-sheet .pw-number{text-align:right !important;font-variant-numeric:tabular-nums}
+.pw-sheet .pw-number,.pw-sheet .pw-whole{white-space:nowrap}
+.pw-sheet code{background:none !important;padding:0;font-size:12.5px;color:inherit;white-space:nowrap}
 </style>"""
 
 
@@ -46,10 +49,10 @@ def card(title: str, lines: Sequence[str], tables: str, hints: Sequence[tuple[st
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]], code: int = 0, numbers: Sequence[int] = ()) -> str:
-    """A table of texts; the first ``code`` columns are code, those at ``numbers`` are set right."""
+    """A table of texts: the first ``code`` columns are code, those at ``numbers`` set right, the last may wrap."""
 
     def cell(tag: str, place: int, text: str) -> str:
-        kind = " class='pw-number'" if place in numbers else ""
+        kind = " class='pw-number'" if place in numbers else " class='pw-whole'" if place < len(head) - 1 else ""
         inner = f"<code>{escape(text)}</code>" if tag == "td" and place < code else escape(text)
         return f"<{tag}{kind}>{inner}</{tag}>"
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from pipeline.backtest import Backtest
+
 VARIABLE = "PEACEWATCH_WORKSPACE"
 
 _HINTS = [
@@ -114,8 +116,8 @@ class Workbench:
 
         return identities(self.workspace, purpose, keys)
 
-    def backtest(self, rules: Any, start: Moment, end: Moment, **options: Any) -> Any:
-        """What other rules would have found in the archive; see `pipeline.backtest`."""
+    def backtest(self, rules: Any, start: Moment | None = None, end: Moment | None = None, **options: Any) -> Backtest:
+        """What other rules would have found in the archive, compared with today's; see `pipeline.backtest.backtest`."""
         from pipeline.backtest import backtest
 
         return backtest(self, rules, start, end, **options)
@@ -139,9 +141,10 @@ class Workbench:
         rows = []
         for name, table in self.tables.items():
             there = table.extent
-            newest = f"{there.newest:%Y-%m-%d %H:%M:%S} UTC" if there.newest else ""
-            rows.append((f"w.{name}", f"{there.rows:,}", readable(there.size), there.period, newest, table.about))
-        head = ("table", "rows", "on disk", "days", "newest", "what a row is")
+            newest = f"{there.newest:%Y-%m-%d %H:%M:%S}" if there.newest else there.last_day or ""
+            counts = (f"{there.rows:,}", readable(there.size), f"{there.days:,}")
+            rows.append((f"w.{name}", *counts, there.first_day or "", newest, table.about))
+        head = ("table", "rows", "on disk", "days", "from", "newest", "what a row is")
         settings = self.workspace.settings
         lines = [str(self.workspace.root), f"Times in UTC; the force's time zone is {settings.force.timezone}."]
-        return card(settings.force.name, lines, grid(head, rows, code=1, numbers=(1, 2)), _HINTS)
+        return card(settings.force.name, lines, grid(head, rows, code=1, numbers=(1, 2, 3)), _HINTS)
