@@ -148,12 +148,12 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
     const length = el("select", "field", ...Object.entries(LENGTHS).map(([value, text]) => Object.assign(el("option", "", text), { value })))
     for (const [input, label] of [[day, "Day"], [time, "From"], [length, "Length"]]) input.setAttribute("aria-label", label)
     const show = el("button", "button", "Show")
-    const form = el("form", "pick", el("span", "muted", "Window"), day, time, length, show)
+    const form = el("form", "pick", day, time, length, show)
     const button = (text, label, act) => {
       const made = el("button", "button", text)
       made.type = "button"
       made.title = label
-      made.setAttribute("aria-label", label)
+      if (text.length < 2) made.setAttribute("aria-label", label)
       made.addEventListener("click", act)
       return made
     }
@@ -168,7 +168,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
     form.append(
       button("‹", "The window before", () => window_ && go(window_.begin - (window_.end - window_.begin), minutes())),
       button("›", "The window after", () => window_ && go(window_.end, minutes())),
-      button("Newest", "The last hour that has data", () => ask({ newest: true })))
+      button("Latest hour", "The last hour that has data", () => ask({ newest: true })))
     form.addEventListener("submit", (event) => {
       event.preventDefault()
       ask({ open: { from: `${day.value}T${time.value}`, minutes: Number(length.value) } })

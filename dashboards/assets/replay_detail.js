@@ -1,7 +1,7 @@
 // What is known of the selected alert at the instant that is shown, and what became of it when.
 
 import { capital, citizen, el, icon, number, place, score, setText } from "./format.js"
-import { spoken, standing } from "./state.js"
+import { standing, who } from "./state.js"
 
 export class PastDetail {
   // `named` says whether its page may be opened; `seek(ms)` goes to a time.
@@ -54,7 +54,7 @@ export class PastDetail {
       const go = el("button", "go", this.clock.moment(turn.at))
       go.title = "Go to this moment"
       go.addEventListener("click", () => this.seek(turn.at))
-      const by = turn.by && turn.by !== "peacewatch" ? ` by ${spoken(turn.by)}` : ""
+      const by = turn.by && turn.by !== "peacewatch" ? ` by ${who(turn.by)}` : ""
       const seen = ["opened", "seen again", "bad again"].includes(turn.what) && turn.score != null ? `, ${score(turn.score)}` : ""
       return { at: turn.at, node: el("li", "", go, el("span", "", `${capital(turn.what)}${by}${seen}`)) }
     })

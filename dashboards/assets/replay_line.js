@@ -1,14 +1,13 @@
 // The window as a line: alerts by the minute above, reports by five minutes below,
 // and where the clock is. One drags or clicks to go elsewhere.
 
-import { el, number, setText } from "./format.js"
-import { ceiling } from "./plots.js"
+import { compact, el, number, setText } from "./format.js"
 
 const NS = "http://www.w3.org/2000/svg"
 const MINUTE = 60_000
 const BIN = 5 * MINUTE
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360].map((minutes) => minutes * MINUTE)
-const LEFT = 58
+const LEFT = 62
 const RIGHT = 14
 const AXIS = 18
 const GAP = 6
@@ -28,9 +27,10 @@ export class Line {
     this.svg = shape("svg", { class: "plot", "aria-hidden": "true" })
     this.still = shape("g", {})
     this.cross = shape("line", { class: "cross", y1: 0 })
+    this.past = shape("rect", { class: "past", x: LEFT, y: 0 })
     this.cursor = shape("g", { class: "cursor" })
     this.cursor.append(shape("line", { y1: 4 }), shape("circle", { cy: 6, r: 6 }))
-    this.svg.append(this.still, this.cross, this.cursor)
+    this.svg.append(this.past, this.still, this.cross, this.cursor)
     this.readout = el("span", "readout")
     this.slider = el("div", "line-area", this.svg)
     this.slider.tabIndex = 0
@@ -85,7 +85,9 @@ export class Line {
 
   move(ms) {
     this.at = ms
-    this.cursor.setAttribute("transform", `translate(${this.end > this.begin ? this.x(ms) : LEFT} 0)`)
+    const x = this.end > this.begin ? this.x(ms) : LEFT
+    this.cursor.setAttribute("transform", `translate(${x} 0)`)
+    this.past.setAttribute("width", Math.max(0, x - LEFT))
     const second = Math.round((ms - this.begin) / 1000)
     if (this.second !== second) {
       this.second = second
@@ -104,6 +106,7 @@ export class Line {
     this.drawBars(0, lane, "Alerts", this.grouped(), ["critical", "high"])
     this.drawBars(lane + GAP, lane, "Reports", this.bins.map(([at, count]) => [at, at + BIN, { reports: count }]), ["reports"])
     this.drawAxis(height)
+    this.past.setAttribute("height", height - AXIS)
     for (const line of [this.cross, this.cursor.firstChild]) line.setAttribute("y2", height - AXIS)
     this.move(this.at ?? this.begin)
     this.point(null)
@@ -124,11 +127,11 @@ export class Line {
   }
 
   drawBars(top, height, name, bars, kinds) {
-    const most = ceiling(Math.max(0, ...bars.map(([, , counts]) => kinds.reduce((sum, kind) => sum + counts[kind], 0))))
+    const most = Math.max(1, ...bars.map(([, , counts]) => kinds.reduce((sum, kind) => sum + counts[kind], 0)))
     const base = top + height
     this.still.append(
       shape("text", { x: LEFT - 8, y: top + 11, "text-anchor": "end", class: "name" }, name),
-      shape("text", { x: LEFT - 8, y: base - 1, "text-anchor": "end" }, bars.length ? `≤ ${number(most, 0)}` : "none"),
+      shape("text", { x: LEFT - 8, y: base - 1, "text-anchor": "end" }, bars.length ? `max ${compact(most)}` : "none"),
       shape("line", { class: "base", x1: LEFT, x2: LEFT + this.width, y1: base, y2: base }))
     for (const [from, to, counts] of bars) {
       const x0 = Math.max(this.x(from), LEFT)

@@ -10,7 +10,6 @@ const ASK_EVERY_MS = 200
 const SHAPES = {
   play: "M4 2.2v11.6L13.6 8Z",
   pause: "M3.6 2.4h3v11.2h-3Zm5.8 0h3v11.2h-3Z",
-  begin: "M3 2.6h1.8v10.8H3ZM13 2.6v10.8L5.6 8Z",
 }
 
 function shape(name) {
@@ -61,7 +60,6 @@ export class Player {
       made.addEventListener("click", act)
       return made
     }
-    this.start = button("begin", "To the beginning", "Home", () => this.seek(this.begin), shape("begin"))
     this.back = button("step", "Back one minute", "ArrowLeft", () => this.step(-MINUTE), "−1 min")
     this.play = button("primary play", "Play", "Space", () => this.toggle(), shape("play"), el("span", "", "Play"))
     this.forth = button("step", "On one minute", "ArrowRight", () => this.step(MINUTE), "+1 min")
@@ -73,7 +71,7 @@ export class Player {
     this.wait.hidden = true
     this.element = el("div", "player",
       el("div", "now", this.time, el("div", "day", this.date, this.wait)),
-      el("div", "buttons", this.start, this.back, this.play, this.forth), this.speeds)
+      el("div", "buttons", this.back, this.play, this.forth), this.speeds)
   }
 
   get at() {
