@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command, peacewatch
+from conftest import command
 from site_helpers import employ, sign_in
+from test_dashboard import Shift, found
 
 from pipeline.desk.office import Office
+from pipeline.log import Chunk, open_log
 from pipeline.workspace import Workspace
 
 SERVE = (
@@ -57,9 +59,9 @@ class Served:
         now = datetime.now(UTC).isoformat()
         seen = {"id": f"c-{name}", "name": name, "peacescore": score, "action": "shouted"}
         said = {"drone_id": "pw-1", "time": now, "location": {"lat": 48.855, "lon": 2.345}, "citizens": [seen]}
-        file = self.workspace.root / "report.ndjson"
-        file.write_text(json.dumps(said))
-        peacewatch(self.workspace.root, "ingest", file)
+        log = open_log(self.workspace.log_url, self.workspace.settings.log)
+        log.append([Chunk(json.dumps(said).encode() + b"\n", "peacewatch")])
+        log.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,8 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
 @contextmanager
 def running(workspace: Workspace, end: signal.Signals) -> Iterator[None]:
     """The pipeline, which gets a signal when the block ends."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PEACEWATCH_CLUSTER_WORKERS": "1"}
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command(workspace.root, "run"), env=environment, **quiet) as process:
         try:
@@ -117,6 +120,7 @@ def alert(page: Any, name: str) -> Any:
     return page.locator(".row").filter(has=page.locator(".name").get_by_text(name, exact=True))
 
 
+@pytest.mark.timeout(240)
 def test_a_pipeline_that_was_killed_is_told_in_words_and_goes_on(page: Any, served: Served) -> None:
     state, banner = page.locator(".pipeline"), page.locator(".banner")
     expect(banner).to_contain_text("No pipeline has run in this workspace yet")
@@ -141,23 +145,22 @@ def test_a_pipeline_that_was_killed_is_told_in_words_and_goes_on(page: Any, serv
 
 
 def test_sound_and_notification_come_on_request_and_name_nobody(page: Any, served: Served) -> None:
-    button = page.get_by_role("button", name="Sound and notification for new alerts")
-    with running(served.workspace, signal.SIGTERM):
-        expect(page.locator(".pipeline")).to_have_text("Pipeline: running", timeout=60_000)
-        served.report("Unheard", 4)
-        expect(alert(page, "Unheard")).to_be_visible()
-        assert page.evaluate("window.heard") == {"tones": [], "shown": []}
-        button.click()
-        expect(button).to_have_attribute("aria-pressed", "true")
-        assert page.evaluate("window.heard.tones.length") == 1
-        served.report("Heard", 3)
-        expect(alert(page, "Heard")).to_be_visible()
-        [(title, body)] = page.evaluate("window.heard.shown")
-        assert title == "Critical alert"
-        assert "score 3" in body
-        assert "Heard" not in title + body
-        assert page.evaluate("window.heard.tones.slice(1)") == [880, 880]
-        button.click()
-        served.report("Unheard again", 3)
-        expect(alert(page, "Unheard again")).to_be_visible()
-        assert page.evaluate("window.heard.shown.length") == 1
+    shift, button = Shift(served.workspace), page.get_by_role("button", name="Sound and notification for new alerts")
+    shift.find(found(1, citizen_name="Unheard"))
+    expect(alert(page, "Unheard")).to_be_visible()
+    assert page.evaluate("window.heard") == {"tones": [], "shown": []}
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("window.heard.tones") == [660]
+    shift.find(found(2, citizen_name="Heard", severity="critical", score=3.0, peacescore=3.0))
+    expect(alert(page, "Heard")).to_be_visible()
+    assert page.evaluate("window.heard.tones.slice(1)") == [880, 880]
+    [(title, body)] = page.evaluate("window.heard.shown")
+    assert title == "Critical alert"
+    assert "score 3" in body
+    assert "Heard" not in title + body
+    button.click()
+    shift.find(found(3, citizen_name="Unheard again"))
+    expect(alert(page, "Unheard again")).to_be_visible()
+    assert page.evaluate("[window.heard.tones.length, window.heard.shown.length]") == [3, 1]
+    shift.desk.close()
