@@ -16,9 +16,9 @@ _HEAD = """\
 
 Every field that Peacewatch stores or prints, made from the code by `docs/reference.py`.
 
-Times are UTC. A `peacescore` runs from 0 to 100 and low is bad, whatever scale the drones use; a `score` is as the drones
-report it. A `citizen_key` is a hash of the citizen's id, or of the name if there is no id, under the workspace's key: the
-same citizen has the same key in all tables of a workspace, and other keys in any other."""
+Times are UTC. A `peacescore` runs from 0 to 100 and low is bad, whatever scale the drones use; a `score` is as the
+drones report it. A `citizen_key` is a hash of the citizen's id, or of the name if there is no id, under the workspace's
+key: the same citizen has the same key in all tables of a workspace, and another in any other."""
 
 _SHORT = {
     "string": "text",

@@ -106,7 +106,6 @@ COMMANDS: dict[str, Fields] = {
         "raw_base64": ("", "the line, base64; only if it is no valid UTF-8"),
         "dialect": ("", "the dialect it was read with"),
         "accepted_at": ("UTC", "when the log took it in"),
-        "date": ("", "UTC day of that"),
     },
     "requeue": {"requeued": ("", "lines appended to the log again")},
     "status": {

@@ -58,7 +58,7 @@ def commands_page() -> str:
         "results are on stdout, all else on stderr.",
     ]
     for path, command in commands(peacewatch):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=path, terminal_width=100, **peacewatch.context_settings)
         parts += [f"## {path}", f"```text\n{command.get_help(context).rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"
 

@@ -109,16 +109,19 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     wanted = [picture for picture in PICTURES if not arguments.only or picture.name in arguments.only]
-    with tempfile.TemporaryDirectory() as scratch, demo(Path(scratch) / "month") as (url, passwords):
-        with sync_playwright() as playwright:
-            chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            browser.new_page().wait_for_timeout(arguments.seconds * 1000)
-            for picture in wanted:
-                file = arguments.out / f"{picture.name}.png"
-                take(browser, picture, url, passwords, file)
-                print(f"{file} {shrink(file) / 1000:,.0f} KB", flush=True)
-            browser.close()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        demo(Path(scratch) / "month") as (url, passwords),
+        sync_playwright() as playwright,
+    ):
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser.new_page().wait_for_timeout(arguments.seconds * 1000)
+        for picture in wanted:
+            file = arguments.out / f"{picture.name}.png"
+            take(browser, picture, url, passwords, file)
+            print(f"{file} {shrink(file) / 1000:,.0f} KB", flush=True)
+        browser.close()
 
 
 @contextmanager
