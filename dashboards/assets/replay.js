@@ -36,7 +36,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
         this.forget(id)
       }
       if (gone.length) this.refill()
-      this.apply(rows, false)
+      if (rows.length) this.apply(rows, false)
     }
 
     // Nothing is done to several at once here.
@@ -165,10 +165,10 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
     }
     const go = (begin, minutes) => ask({ open: { from: new Date(begin).toISOString(), minutes } })
     const minutes = () => Math.round((window_.end - window_.begin) / MINUTE)
-    form.append(
+    form.append(el("span", "nav",
       button("‹", "The window before", () => window_ && go(window_.begin - (window_.end - window_.begin), minutes())),
       button("›", "The window after", () => window_ && go(window_.end, minutes())),
-      button("Latest hour", "The last hour that has data", () => ask({ newest: true })))
+      button("Latest hour", "The last hour that has data", () => ask({ newest: true }))))
     form.addEventListener("submit", (event) => {
       event.preventDefault()
       ask({ open: { from: `${day.value}T${time.value}`, minutes: Number(length.value) } })
@@ -198,6 +198,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
   })
 
   const legend = el("div", "legend", ...["critical", "high", "recovered"].map((name) => el("span", name, icon(name), name[0].toUpperCase() + name.slice(1))))
+  place.root.classList.toggle("nameless", !model.named)
   place.frame.setAttribute("aria-label", "Map of that moment")
   place.frame.prepend(el("header", "", el("h2", "", "Map"), legend))
   place.main.prepend(el("div", "left", list.element, detail.element))

@@ -1,6 +1,6 @@
 // What is known of the selected alert at the instant that is shown, and what became of it when.
 
-import { capital, citizen, el, icon, number, place, score, setText } from "./format.js"
+import { capital, citizen, el, icon, lateness, number, place, score, setText } from "./format.js"
 import { standing, who } from "./state.js"
 
 export class PastDetail {
@@ -28,6 +28,7 @@ export class PastDetail {
     const other = row?.alert_id !== this.row?.alert_id
     this.row = row
     this.element.hidden = !row
+    this.element.classList.toggle("open", row != null)
     if (!row) return
     if (other) {
       this.turns = []
@@ -44,7 +45,7 @@ export class PastDetail {
       ...(this.named ? fact("Action", row.action || "not said") : []),
       ...fact("Where", row.district == null ? place(row) : `District ${row.district}`, row.district == null ? "" : place(row)),
       ...fact("Seen", this.clock.moment(row.time), `by ${row.drone_id ?? "an unknown drone"}`),
-      ...fact("On the desk", this.clock.moment(row.desk_at), row.late ? "arrived late" : ""))
+      ...fact("Arrived", this.clock.moment(row.desk_at), lateness(row)))
     this.tick()
   }
 

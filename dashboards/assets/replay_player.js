@@ -27,7 +27,7 @@ export class PastClock extends Clock {
   constructor(timeZone) {
     super(timeZone)
     this.at = 0
-    this.dates = new Intl.DateTimeFormat("en-GB", { timeZone, weekday: "long", day: "numeric", month: "long", year: "numeric" })
+    this.dates = new Intl.DateTimeFormat("en-GB", { timeZone, weekday: "short", day: "numeric", month: "long", year: "numeric" })
     this.local = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "short" })
     this.minutes = new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit" })
   }
@@ -60,9 +60,9 @@ export class Player {
       made.addEventListener("click", act)
       return made
     }
-    this.back = button("step", "Back one minute", "ArrowLeft", () => this.step(-MINUTE), "−1 min")
+    this.back = button("step", "Back one minute", "ArrowLeft", () => this.step(-MINUTE), "−1", el("span", "unit", " min"))
     this.play = button("primary play", "Play", "Space", () => this.toggle(), shape("play"), el("span", "", "Play"))
-    this.forth = button("step", "On one minute", "ArrowRight", () => this.step(MINUTE), "+1 min")
+    this.forth = button("step", "On one minute", "ArrowRight", () => this.step(MINUTE), "+1", el("span", "unit", " min"))
     this.speeds = choice("Speed", Object.fromEntries(SPEEDS.map((one) => [one, `${one}×`])), (one) => this.setSpeed(Number(one)))
     this.speeds.children[SPEEDS.indexOf(USUAL)].click()
     this.time = el("time", "time", "–")

@@ -36,7 +36,7 @@ from pipeline.replay import last_hour
 REPLAYED = "looked at a replay"
 LOOKED = "looked at an alert"
 #: So much time is read ahead, in seconds of watching and at most in pieces.
-_AHEAD_S, _MOST_PIECES = 4.0, 6
+_AHEAD_S, _MOST_PIECES = 4.0, 9
 #: The map takes a silence that has not ended at the clock for one that never will.
 _FAR_MS = 8.64e15
 

@@ -21,6 +21,7 @@ from dashboards.replay.choices import MINUTE_US, Window
 from dashboards.replay.shelf import PIECE_US, Shelf
 from dashboards.site import Site
 from pipeline.desk.database import Database
+from pipeline.desk.quiet import ITSELF
 from pipeline.desk.times import to_ms
 from pipeline.errors import PeacewatchError
 from pipeline.lake.cube import open_cube
@@ -117,11 +118,17 @@ class Showing:
 
     def turns(self, story: Story) -> list[dict[str, Any]]:
         """What happened to an alert until the end of the window, the last of it if it was much."""
-        last = [turn for turn in story.turns if turn.at <= self.window.end_us][-_MOST_TURNS:]
+        known = (None, ITSELF.user_name)
         return [
-            {"at": turn.at / 1000, "what": turn.what, "by": turn.by and (turn.by if self.names else _NOBODY),
-             "score": turn.values.get("score")} for turn in last
-        ]  # fmt: skip
+            {
+                "at": turn.at / 1000,
+                "what": turn.what,
+                "by": turn.by if self.names or turn.by in known else _NOBODY,
+                "score": turn.values.get("score"),
+            }
+            for turn in story.turns
+            if turn.at <= self.window.end_us
+        ][-_MOST_TURNS:]
 
     def message(self) -> dict[str, Any]:
         """What the browser is told of the window; times in milliseconds since 1970."""
