@@ -47,7 +47,9 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
                 threads_per_worker=_THREADS,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # Any free port, without pages: by default it is a fixed one, and complains when that is taken.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
                 asynchronous=True,
                 silence_logs=logging.CRITICAL,
             ) as cluster,
