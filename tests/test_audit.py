@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,18 @@ def test_search_by_each_field(office: Office) -> None:
     assert numbers(office, since=middle) == [3, 2]
     assert numbers(office, until=middle) == [1]
     assert [row["number"] for row in office.audit(before=3, limit=1)] == [2]
+
+
+def test_the_chain_is_whole_while_others_write(office: Office) -> None:
+    def write(number: int) -> int:
+        return office.record(Entry(Actor("ana"), f"did {number}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, number) for number in range(60)]
+        while not all(one.done() for one in writing):
+            assert office.audit_problems() == []
+    assert sorted(one.result() for one in writing) == list(range(1, 61))
+    assert office.audit_problems() == []
 
 
 def test_an_export_is_whole_in_order_and_audited(office: Office) -> None:

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.desk import Applied, Desk
+from pipeline.desk.counters import raised
 from pipeline.desk.database import Database
 from pipeline.errors import StorageError, UsageError
 from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, report_id_base
@@ -344,6 +345,19 @@ def test_several_may_make_the_same_desk_at_the_same_moment(new_desk: Callable[[]
         for _ in range(10):
             made = list(pool.map(make, [new_desk()] * 4))
             assert made == [{"open": 0, "recovered": 0, "resolved": 0}] * 4
+
+
+def test_a_counter_that_several_raise_for_the_first_time_counts_each(desk: Desk, desk_url: str) -> None:
+    database, together = Database(desk_url), Barrier(4)
+
+    def raise_it(_: int) -> int:
+        together.wait()
+        with database.write() as connection:
+            return raised(connection, "new")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(raise_it, range(4))) == [1, 2, 3, 4]
+    database.close()
 
 
 def test_a_locked_desk_says_what_to_do_and_works_again_afterwards(tmp_path: Path) -> None:

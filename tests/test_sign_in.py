@@ -18,6 +18,7 @@ import pytest
 from bokeh.util.token import generate_jwt_token
 from site_helpers import COOKIE, PASSWORD, Answer, Client
 
+from dashboards.files import assets_route
 from dashboards.listening import listening
 from dashboards.sign_in.handlers import way_on
 from pipeline.desk.audit import Actor
@@ -156,6 +157,14 @@ def test_nobody_sees_a_page_without_signing_in(client: Client) -> None:
         assert "<body" not in answer.body
         if answer.status == 302:
             assert answer.headers["Location"].removeprefix(".").startswith("/sign-in?next=")
+
+
+def test_assets_are_for_those_who_are_signed_in(served: Served, client: Client) -> None:
+    path = f"/{assets_route()}/base.css"
+    assert client.ask("GET", path).status in (302, 403)
+    adam = signed_in(served, "adam")
+    assert [adam.ask("GET", path).status for _ in range(3)] == [200, 200, 200]
+    assert client.ask("GET", path).status in (302, 403)
 
 
 def test_the_cookies_are_locked_down(client: Client) -> None:
