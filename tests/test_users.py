@@ -234,6 +234,9 @@ def test_the_commands(tmp_path: Path) -> None:
     assert office.sessions.sign_in("bo", made["password"])
     assert office.users.get("bo").display_name == "Bo B."
     peacewatch(root, "users", "unlock", "bo")
+    peacewatch(root, "users", "add", "cy", "--role", "analyst", "--no-password")
+    refused(office, "cy", "")
+    assert office.sessions.start("cy")
     [first] = [row for row in office.audit() if row["number"] == 1]
     assert (first["user_name"], first["action"]) == ("operator", "user added")
     assert first["purpose"].startswith("command line of ")
@@ -245,6 +248,7 @@ def test_the_commands(tmp_path: Path) -> None:
     [
         ([], "there is no terminal to ask for a password"),
         (["--random", "--password-stdin"], "not both"),
+        (["--random", "--no-password"], "alone"),
     ],
 )
 def test_a_password_must_come_from_somewhere(tmp_path: Path, options: list[str], told: str) -> None:

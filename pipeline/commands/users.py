@@ -62,6 +62,7 @@ def users() -> None:
 @click.option("--display-name", metavar="TEXT", help="Name that pages show. Default: NAME.")
 @_stdin
 @_random
+@click.option("--no-password", is_flag=True, help="They sign in with OpenID Connect, and have no password here.")
 @json_flag
 @pass_session
 def add_user(
@@ -71,6 +72,7 @@ def add_user(
     display_name: str | None,
     password_stdin: bool,
     at_random: bool,
+    no_password: bool,
     as_json: bool,
 ) -> None:
     """Let somebody in; asks for a password, of which only a hash is kept.
@@ -80,8 +82,10 @@ def add_user(
       peacewatch users add ana --role officer --display-name "Ana Martin"
       peacewatch users add bo --role analyst --random
     """
+    if no_password and (password_stdin or at_random):
+        raise click.UsageError("use --no-password alone: it is for those who have none")
     with office(session) as opened:
-        password = _password(password_stdin, at_random)
+        password = None if no_password else _password(password_stdin, at_random)
         user = opened.users.add(name, role, password, operator(), display_name)
     made = {"password": password} if at_random else {}
     if as_json:

@@ -39,7 +39,8 @@ class Database:
             self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", max_overflow=-1)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise UsageError(
-                f"desk.url = {self.name} needs a database driver that is not there ({error}): install it"
+                f"desk.url = {self.name} needs a database driver that is not there ({error}): install it, "
+                "for PostgreSQL with `pip install 'peacewatch[postgres]'`"
             ) from None
         self._writer = self.engine.execution_options(**{_WRITES: True})
         self._reader = self.engine
