@@ -7,12 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from conftest import command
 from site_helpers import PASSWORD, employ
@@ -23,6 +21,12 @@ from pipeline.lab.notebooks import FOLDER, copy_notebooks, shipped_notebooks
 from pipeline.lab.server import FIRST, configuration
 from pipeline.sample import make_sample
 from pipeline.workspace import Workspace
+
+#: Every cell of code has its number.
+RAN = """() => {
+    const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+    return prompts.length > 0 && prompts.every((prompt) => /[0-9]/.test(prompt.textContent))
+}"""
 
 
 def test_notebooks_are_copied_and_an_edit_is_never_written_over(tmp_path: Path) -> None:
@@ -115,3 +119,43 @@ def context(lab: tuple[str, Workspace]) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=str(chromium), args=flags)
         yield browser.new_context(viewport={"width": 1366, "height": 768})
         browser.close()
+
+
+def test_lab_opens_where_to_start_and_runs_it_to_the_end(lab: tuple[str, Workspace], context: Any) -> None:
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.goto(lab[0])
+    page.locator(".jp-Notebook").wait_for()
+    assert page.url.endswith(FIRST)
+    page.get_by_text("| Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(RAN)
+    assert page.locator(".jp-CodeCell").count() > 2
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr'], .jp-RenderedText .ansi-red-fg").count() == 0
+    page.close()
+
+
+def test_the_dask_panel_shows_the_analysts_own_cluster(lab: tuple[str, Workspace], context: Any) -> None:
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(lab[0])
+    page.locator('[data-id="dask-dashboard-launcher"]').click()
+    page.locator(".dask-ClusterListingItem", has_text="Analysis").wait_for()
+    page.close()
+
+
+def test_the_tile_opens_the_dashboard_and_one_can_sign_in(lab: tuple[str, Workspace], context: Any) -> None:
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(lab[0].replace(f"/tree/{FIRST}?", "?reset&"))  # the Launcher, whatever was open before
+    with context.expect_page() as opened:
+        page.locator(".jp-LauncherCard", has_text="Peacewatch dashboard").click()
+    dashboard = opened.value
+    dashboard.set_default_timeout(60_000)
+    dashboard.locator("#name").fill("ana")
+    dashboard.locator("#password").fill(PASSWORD)
+    dashboard.get_by_role("button", name="Sign in").click()
+    dashboard.get_by_role("link", name="Fleet").click()
+    dashboard.get_by_text("of 30 drones").first.wait_for()
+    assert dashboard.url.endswith("/peacewatch/fleet")

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.lake.cube import open_cube
 from pipeline.lake.tables import Lake
 from pipeline.sample import make_sample
-from pipeline.sample_officers import STAFF
+from pipeline.sample.officers import STAFF
 from pipeline.verify import verify
 from pipeline.workspace import Workspace
 

@@ -24,7 +24,8 @@ def configuration(workspace: Workspace) -> dict[str, Any]:
     begin = {"default_url": f"/lab/tree/{FIRST}"}
     return {
         "ServerApp": {"ip": "127.0.0.1", "root_dir": str(notebooks_of(workspace)), **begin},
-        "LabApp": begin,
+        # JupyterLab asks nobody on the internet whether there is news.
+        "LabApp": {**begin, "news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
         "JupyterNotebookApp": begin,
         "ServerProxy": {"servers": {"peacewatch": _dashboard(workspace)}},
     }
@@ -41,7 +42,8 @@ def _dashboard(workspace: Workspace) -> dict[str, Any]:
         "command": [*command, "--host", "127.0.0.1", "--port", "{port}"],
         "timeout": _PATIENCE_S,
         "request_headers_override": {"Origin": "http://localhost:{port}"},
-        "launcher_entry": {"title": "Peacewatch dashboard", "icon_path": str(_ICON), "category": "Other"},
+        # In the category "Notebook" alone does JupyterLab show a tile's picture.
+        "launcher_entry": {"title": "Peacewatch dashboard", "icon_path": str(_ICON), "category": "Notebook"},
     }
 
 

@@ -1,24 +1,11 @@
-"""A small month of sample data: a workspace to try things on, made in seconds.
-
-A made-up fleet's reports go the way of real ones (log, decode, screen, desk,
-archive, cube), with the times at which they would have come in, and made-up
-officers act on the alerts meanwhile. Promises: the same seed gives the same reports,
-alerts and outcomes (citizens' keys differ, as each workspace has a key of its own);
-`verify` finds nothing wrong. It is for looking at, not for measuring: it takes no cluster.
-"""
+"""A month of sample data, day by day: logged, screened, worked on and archived, as it would have been."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from heapq import heappop, heappush
 from itertools import count
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,95 +14,22 @@ from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
 from pipeline.desk.watched import relevant
 from pipeline.dialects import Decoded, decode, load_dialect
-from pipeline.errors import UsageError
 from pipeline.fingerprints import identity_fingerprints, report_fingerprints
-from pipeline.lake.cube import Cube
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Batch, Choice, stage
 from pipeline.lake.tables import Lake, Window
-from pipeline.log import Chunk, Log, open_log
+from pipeline.log import Chunk, Log
 from pipeline.rules import rule_from_settings, screen
-from pipeline.sample_officers import STAFF, Deed, Officers
+from pipeline.sample.officers import Deed, Officers
 from pipeline.schema import OFFSET_BITS, report_id_base
-from pipeline.simulator import ScoreModel, Simulation, SimulationSettings
 from pipeline.simulator.clock import Array
-from pipeline.workspace import FILE, Workspace
+from pipeline.workspace import Workspace
 
-FORCE = "Sample city"
-#: A Monday, so that four weeks are four of each weekday.
-START = datetime(2026, 10, 5, tzinfo=UTC)
-DAYS = 28
-DRONES = 60
-_EVERY_MIN = 5
-_SCORES = ScoreModel(starts_per_day=0.25)
 _DIALECT = "peacewatch"
-_BY = Actor("operator", purpose="sample data")
-
-OnProgress = Callable[[int, int], None]
-
-
-def make_sample(
-    root: Path | str,
-    *,
-    seed: int = 1,
-    days: int = DAYS,
-    drones: int = DRONES,
-    on_progress: OnProgress | None = None,
-) -> Workspace:
-    """Make a workspace in ``root`` with ``days`` days of a fleet of ``drones``; about 140 reports a drone and day.
-
-    ``on_progress(done, total)`` counts days. Raises `UsageError` if there is a workspace already.
-    """
-    if (Path(root) / FILE).exists():
-        raise UsageError(f"{Path(root).resolve()} is a workspace already: choose another directory for the sample")
-    Workspace.create(root, FORCE)
-    # All by itself: no setting of the environment leads out of it.
-    workspace = Workspace.open(root, {})
-    settings = SimulationSettings(
-        seed=seed,
-        start=START,
-        days=days,
-        drones=drones,
-        every_min=_EVERY_MIN,
-        area=workspace.settings.area,
-        scores=_SCORES,
-    )
-    with _month(workspace, np.random.default_rng(seed)) as month:
-        for number, (lines, due_ms) in enumerate(_ahead(Simulation(settings).days()), 1):
-            month.take_in(lines, due_ms / 1000)
-            if on_progress is not None:
-                on_progress(number, days)
-    Cube.of(workspace).update()
-    return workspace
-
-
-def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items, the next one made while this one is worked on."""
-    with ThreadPoolExecutor(1, "simulation") as executor:
-        coming = executor.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = executor.submit(next, items, None)
-            yield item
-
-
-@contextmanager
-def _month(workspace: Workspace, rng: np.random.Generator) -> Iterator[_Month]:
-    log = open_log(workspace.log_url, workspace.settings.log)
-    lake = Lake.open_for_writing(workspace.lake_path)
-    clock = _Clock(START.timestamp())
-    office = Office(workspace, clock)
-    try:
-        for name, display_name, role in STAFF:
-            office.users.add(name, role, None, _BY, display_name)
-        yield _Month(workspace, log, lake, office, clock, rng)
-    finally:
-        office.close()
-        lake.close()
-        log.close()
 
 
 @dataclass
-class _Clock:
+class Clock:
     """The time that it would be; never goes back."""
 
     now: float
@@ -138,14 +52,14 @@ class _Day:
 
 
 @dataclass
-class _Month:
+class Month:
     """Takes in one day after another."""
 
     workspace: Workspace
     log: Log
     lake: Lake
     office: Office
-    clock: _Clock
+    clock: Clock
     rng: np.random.Generator
     _planned: list[tuple[float, int, Deed]] = field(default_factory=list)
     _standing: set[int] = field(default_factory=set)  # citizens with an alert that is not resolved
