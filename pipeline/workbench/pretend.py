@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import polars as pl
 import pyarrow as pa
 
@@ -10,27 +13,39 @@ from pipeline.simulator import Simulation, SimulationSettings
 
 _SECRET = "a city that is not"
 _LONGEST_LINE = 1 << 20
+_AT_A_TIME = 20_000  # reports: to decode a few lines costs about as much
 
 
 def simulated_sightings(settings: SimulationSettings) -> pl.LazyFrame:
-    """All sightings of a simulation, with the archive's columns; a drone's retransmissions are left out.
+    """All sightings of a simulation, with the archive's columns; a report that came twice is in it once.
 
-    It must have an end, and fit into memory: about 100 bytes a sighting.
+    The simulation must have an end and fit into memory: about 100 bytes a sighting.
     """
-    dialect = load_dialect(settings.dialect)
-    seen, reports = [], 0
-    for block in Simulation(settings).blocks():
+    dialect, reports = load_dialect(settings.dialect), 0
+    parts: list[pa.Table] = []
+    for data, count in _in_pieces(settings):
         decoded = decode(
-            block.data,
+            data,
             dialect,
             secret=_SECRET,
             first_report_id=reports,
-            accepted_at=[(block.reports, 0.0)],
+            accepted_at=[(count, 0.0)],
             max_report_bytes=_LONGEST_LINE,
         )
-        reports += block.reports
-        seen.append(decoded.sightings)
-    # A report that was sent twice has the same drone and time.
-    sightings = pl.from_arrow(pa.concat_tables(seen))
-    assert isinstance(sightings, pl.DataFrame)
-    return sightings.lazy().unique(["drone_id", "time", "position"], keep="first", maintain_order=True)
+        reports += count
+        parts.append(decoded.sightings)
+    sightings: Any = pl.from_arrow(pa.concat_tables(parts))
+    frame: pl.DataFrame = sightings
+    return frame.lazy().unique(["drone_id", "time", "position"], keep="first", maintain_order=True)
+
+
+def _in_pieces(settings: SimulationSettings) -> Iterator[tuple[bytes, int]]:
+    held: list[bytes] = []
+    count = 0
+    for block in Simulation(settings).blocks():
+        held.append(block.data)
+        count += block.reports
+        if count >= _AT_A_TIME:
+            yield b"".join(held), count
+            held, count = [], 0
+    yield b"".join(held), count

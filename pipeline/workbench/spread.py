@@ -53,9 +53,9 @@ class Design:
 class Meetings:
     """Who was seen calm in company, and everybody's scores before and after.
 
-    ``frame`` has a row for each: ``report_id``, ``citizen_key``, ``time``, ``peacescore`` (points),
-    ``case`` (whether somebody agitated was in the report), ``stratum`` (a number for who is alike)
-    and ``block`` (of time, for `effect`). Strata without any case are left out. ``marks`` are
+    ``frame`` has a row for each: ``citizen_key``, ``time``, ``peacescore`` (points), ``case`` (whether
+    somebody agitated was in the report), ``stratum`` (a number for who is alike), ``block`` (of time)
+    and ``group`` (the report), for `effect`; strata without any case are left out. ``marks`` are
     more things to follow, such as an action, as expressions on the columns of sightings.
     """
 
@@ -113,10 +113,11 @@ class Meetings:
             counted.with_columns(
                 case=pl.col("company") == _AGITATED,
                 stratum=_stratum(grid, local, self.design),
+                group="report_id",
                 block=local.dt.replace_time_zone(None).dt.epoch("s") // (3600 * hours),
             )
             .filter(pl.col("case").any().over("stratum"))
-            .select("report_id", "citizen_key", "time", "peacescore", "case", "stratum", "block", "who", "at")
+            .select("citizen_key", "time", "peacescore", "case", "stratum", "block", "group", "who", "at")
         )
 
 
