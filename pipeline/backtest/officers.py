@@ -83,7 +83,7 @@ def closing_of(desk: pl.DataFrame, closes_after: str, now: datetime | None = Non
     median = quantile_of_waits(over["resolved_at"] - over["raised_at"], at - waiting["raised_at"], 0.5)
     after = None if median is None else max(0, round(median))
     others = "never, as most are not" if after is None else f"after the desk's median, {duration_text(after)}"
-    return Closing(stays, after), f"an alert is closed when the desk closed it; one that the desk had not: {others}"
+    return Closing(stays, after), f"an alert is closed when the desk closed that person's, or else {others}"
 
 
 def outcomes_of(alerts: pl.DataFrame, desk: pl.DataFrame) -> pl.DataFrame:
