@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -75,6 +77,15 @@ def look(page: Page) -> None:
     page.wait_for_timeout(3_000)
 
 
+def watch_again(page: Page) -> None:
+    """The last five minutes again, at a moment when much has happened, with an alert selected."""
+    now = datetime.now(UTC)
+    times = {"from": now - timedelta(minutes=5), "to": now, "at": now - timedelta(seconds=45)}
+    page.goto(f"{page.url}?{urlencode({name: time.isoformat() for name, time in times.items()})}")
+    page.locator(".row").first.click()
+    drawn(page)
+
+
 def drawn(page: Page) -> None:
     """Until what the page reads is read and drawn."""
     page.locator("canvas").first.wait_for()
@@ -86,12 +97,12 @@ def filled(page: Page) -> None:
 
 
 PICTURES = (
-    Picture("sign-in", None, "/sign-in", nothing),
+    Picture("sign-in", None, "/sign-in", nothing, (960, 560)),
     Picture("live", "supervisor", "/", select),
     Picture("live-dark", "supervisor", "/", select, scheme="dark"),
     Picture("live-phone", "officer", "/", listed, PHONE),
     Picture("alert", "officer", "/", look),
-    Picture("replay", "officer", "/replay", drawn),
+    Picture("replay", "officer", "/replay", watch_again),
     Picture("analysis", "supervisor", "/analysis?period=all", drawn),
     Picture("fleet", "supervisor", "/fleet", filled),
     Picture("system", "supervisor", "/system", drawn),

@@ -23,6 +23,7 @@ import click
 import pytest
 
 from pipeline.cli import main, peacewatch
+from pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -118,9 +119,9 @@ def test_every_field_that_is_printed_has_a_meaning() -> None:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory in which everything was done that the pages of `TOLD` say; the workspace ``lyon`` is in it."""
     here = tmp_path_factory.mktemp("told")
-    blocks = [(name, block) for name in TOLD for block in shell_blocks(DOCS / name)]
+    shown = [(name, block) for name in TOLD for block in blocks(DOCS / name, "sh")]
     ports = dict(zip(("8080", "5006"), free_ports(2), strict=True))
-    script = "\n".join(f"echo '--- {name}'\n{block}" for name, block in blocks)
+    script = "\n".join(f"echo '--- {name}'\n{block}" for name, block in shown)
     for usual, free in ports.items():
         script = script.replace(usual, free)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PEACEWATCH_")}
@@ -149,8 +150,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def shell_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def free_ports(count: int) -> list[str]:
@@ -172,6 +173,17 @@ def test_the_operators_pages_do_what_they_say(told: Path) -> None:
     assert re.search(r"critical .*Jean Dupont|Jean Dupont.*critical|4\.5 +Jean Dupont", output)
     assert "FAILED" not in output
     assert "may sign in, as administrator." in output
+
+
+def test_the_analysts_tutorial_does_what_it_says(sample: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEACEWATCH_WORKSPACE", str(sample.root))
+    made: dict[str, Any] = {}
+    for block in blocks(DOCS / "tutorial-analyst.md", "python"):
+        exec(compile(block, "tutorial-analyst.md", "exec"), made)
+    assert 0 <= made["worst"] < 24
+    assert made["agitated"].sizes == {"hour": 24}
+    assert len(made["result"].frame())
+    assert len(made["people"])
 
 
 def test_the_live_snapshot_is_as_the_dictionary_says(told: Path) -> None:
