@@ -51,7 +51,7 @@ def said(field: Any) -> str:
 
 def test_it_lists_all_there_is_and_no_names(cat: intake.Catalog) -> None:
     tables = ["reports", "sightings", "alerts", "rejects"]
-    assert list(cat) == [*tables, "cube", "hourly_by_district", "fleet_by_day"]
+    assert list(cat) == [*tables, "cube", "hourly_by_district", "weekday_by_hour", "fleet_by_day"]
     assert "identities" not in FILE.read_text("utf-8")
     assert not any("citizen_name" in cat[name].read().columns for name in tables)
 

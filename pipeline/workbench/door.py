@@ -47,9 +47,8 @@ class Workbench:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        lake = workspace.lake_path
-        self.reports, self.sightings = Table(lake / "reports", "reports"), Table(lake / "sightings", "sightings")
-        self.alerts, self.rejects = Table(lake / "alerts", "alerts"), Table(lake / "rejects", "rejects")
+        lake, zone = workspace.lake_path, workspace.settings.force.timezone
+        self.reports, self.sightings, self.alerts, self.rejects = (Table(lake / name, name, zone) for name in ROWS)
         self.cube = CubeReader(workspace)
         self.views = Views(workspace)
         self._client: Client | None = None

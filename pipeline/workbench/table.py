@@ -14,6 +14,7 @@ from pipeline.workbench.card import columns_of, sheet
 from pipeline.workbench.extent import Extent, extent, versions
 from pipeline.workbench.period import Moment, moment, period
 from pipeline.workbench.selection import Selection, select
+from pipeline.workbench.tally import By, tally
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -39,9 +40,10 @@ class Table:
     nothing is archived yet, and gives the same rows, of Arrow types, in the same order.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, zone: str = "UTC") -> None:
         self.folder = folder
         self.name = name
+        self.zone = zone
         self.about = ROWS[name]
         self.schema: pa.Schema = TABLES[name]
 
@@ -104,6 +106,23 @@ class Table:
     ) -> duckdb.DuckDBPyRelation:
         """A lazy DuckDB relation; see `Workbench.sql` for queries over several tables."""
         return engines.to_duckdb(self.select(day, start, end, columns, version, as_of))
+
+    def tally(
+        self,
+        by: By,
+        of: Sequence[str] = (),
+        day: Moment | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        version: int | None = None,
+        as_of: Moment | None = None,
+    ) -> pd.DataFrame:
+        """Rows of each group, and the mean, minimum and maximum of some numbers, however long the period.
+
+        ``by``: columns, or ``weekday``, ``hour``, ``day``, ``month`` of the event in the force's zone, or names
+        with SQL expressions: ``{"night": "hour(local) < 6"}``. ``of``: columns of numbers.
+        """
+        return tally(self.select(day, start, end, None, version, as_of), by, of, self.zone)
 
     def select(
         self,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from pipeline.analysis import Span, tally
+from pipeline.analysis import Span
+from pipeline.analysis import tally as by_district
 from pipeline.analysis.tally import COUNTS, OUTSIDE
 from pipeline.districts import Districts
 from pipeline.rules import rule_from_settings
@@ -18,6 +19,7 @@ from pipeline.workbench.card import columns_of, sheet
 from pipeline.workbench.engines import to_polars
 from pipeline.workbench.period import Moment, moment, period
 from pipeline.workbench.selection import select
+from pipeline.workbench.tally import tally
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ HOURLY_BY_DISTRICT = pa.schema(
         _field("agitated", pa.int64(), "sightings whose score met today's rule"),
         _field("alerts", pa.int64(), "alerts, at the time and place of their first bad sighting"),
         _field("agitated_share", pa.float64(), "agitated of all sightings; empty without any", "percent"),
+    ]
+)
+
+WEEKDAY_BY_HOUR = pa.schema(
+    [
+        _field("weekday", pa.int64(), "day of the week in the force's time zone, 1 is Monday"),
+        _field("hour", pa.int64(), "hour of the day in the force's time zone, 0 to 23"),
+        _field("sightings", pa.int64(), "citizens seen then"),
+        _field("peacescore_mean", pa.float64(), "mean of their peacescores", "point"),
+        _field("peacescore_min", pa.float64(), "lowest of their peacescores", "point"),
     ]
 )
 
@@ -103,6 +115,13 @@ class Views:
             HOURLY_BY_DISTRICT,
             hourly_by_district,
         )
+        self.weekday_by_hour = View(
+            workspace,
+            "weekday_by_hour",
+            "One row a weekday and hour: how many citizens were seen, and how peaceful they were; made by Dask",
+            WEEKDAY_BY_HOUR,
+            weekday_by_hour,
+        )
         self.fleet_by_day = View(
             workspace,
             "fleet_by_day",
@@ -112,7 +131,7 @@ class Views:
         )
 
     def __iter__(self) -> Iterator[View]:
-        return iter((self.hourly_by_district, self.fleet_by_day))
+        return iter((self.hourly_by_district, self.weekday_by_hour, self.fleet_by_day))
 
     def __repr__(self) -> str:
         return f"<views: {', '.join(view.name for view in self)}>"
@@ -131,7 +150,7 @@ def hourly_by_district(workspace: Workspace, span: Span, as_of: datetime | None)
     place = ["time", "lat", "lon"]
     changes = read("alerts", Span(end=span.end), ["alert_id", "revision", *place])
     opened = changes.sort("revision").group_by("alert_id").first().filter(span.holds(pl.col("time")))
-    counted = tally(
+    counted = by_district(
         read("reports", span, place),
         read("sightings", span, [*place, "score"]),
         opened.rename({"time": "first_time"}).collect(),
@@ -147,6 +166,13 @@ def hourly_by_district(workspace: Workspace, span: Span, as_of: datetime | None)
         pl.col("district").replace_strict(names, return_dtype=pl.String),
         agitated_share=pl.when(pl.col("sightings") > 0).then(share),
     )
+
+
+def weekday_by_hour(workspace: Workspace, span: Span, as_of: datetime | None) -> pl.DataFrame:
+    """Rows of `WEEKDAY_BY_HOUR`."""
+    sightings = select(workspace.lake_path / "sightings", "sightings", span, ["time", "peacescore"], as_of=as_of)
+    counted = pl.from_pandas(tally(sightings, ["weekday", "hour"], ["peacescore"], workspace.settings.force.timezone))
+    return counted.rename({"rows": "sightings"})
 
 
 def fleet_by_day(workspace: Workspace, span: Span, as_of: datetime | None) -> pl.DataFrame:
