@@ -127,6 +127,11 @@ class Served:
     def sign_in(self, client: Client, then: str = "") -> Answer:
         return client.ask("GET", self.begin(client, then))
 
+    def sign_out(self, client: Client) -> None:
+        session = self.office.sessions.of_token(client.cookies[COOKIE])
+        assert session is not None
+        self.office.sessions.end(session.session_id)
+
     def last(self) -> tuple[str, str, str]:
         """Who did what, as the audit has it last, and why it was refused."""
         [row] = self.office.audit(limit=1)
@@ -185,9 +190,14 @@ def test_whom_the_provider_names_is_signed_in(served: Served) -> None:
     assert served.last() == ("adam", "signed in", "")
     [asked] = served.provider.asked
     assert (asked["prompt"], asked["max_age"]) == ("login", "0")
-    session = served.office.sessions.of_token(client.cookies[COOKIE])
-    assert session is not None
-    served.office.sessions.end(session.session_id)
+    served.sign_out(client)
+
+
+def test_a_way_on_that_is_too_long_for_a_cookie_is_left_out(served: Served) -> None:
+    client = served.browser()
+    answer = served.sign_in(client, "/audit?text=" + "\u00e9" * 2_000)
+    assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
+    served.sign_out(client)
 
 
 def test_a_new_session_takes_the_place_of_the_one_before(served: Served) -> None:
@@ -196,9 +206,7 @@ def test_a_new_session_takes_the_place_of_the_one_before(served: Served) -> None
     first = client.cookies[COOKIE]
     served.sign_in(client)
     assert served.office.sessions.of_token(first) is None
-    session = served.office.sessions.of_token(client.cookies[COOKIE])
-    assert session is not None
-    served.office.sessions.end(session.session_id)
+    served.sign_out(client)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +262,11 @@ def test_an_answer_to_another_browser_is_refused(served: Served) -> None:
     assert served.last()[1:] == ("sign-in failed", "this answer belongs to another beginning: begin again")
     nobody = served.browser()
     answer = nobody.ask("GET", back)
-    assert (answer.status, "nothing back of its beginning" in answer.body, COOKIE in nobody.cookies) == (403, True, False)
+    assert (answer.status, "nothing back of its beginning" in answer.body, COOKIE in nobody.cookies) == (
+        403,
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -272,9 +284,7 @@ def test_a_code_counts_once(served: Served) -> None:
     back = served.begin(client)
     kept = client.cookies[KEPT]
     assert client.ask("GET", back).status == 303
-    session = served.office.sessions.of_token(client.cookies[COOKIE])
-    assert session is not None
-    served.office.sessions.end(session.session_id)
+    served.sign_out(client)
     assert client.ask("GET", back).status == 403
     again = served.browser()
     again.cookies[KEPT] = kept
@@ -303,9 +313,7 @@ def test_new_keys_of_the_provider_are_fetched(served: Served) -> None:
     served.provider.key = new_key("second")
     client = served.browser()
     assert served.sign_in(client).status == 303
-    session = served.office.sessions.of_token(client.cookies[COOKIE])
-    assert session is not None
-    served.office.sessions.end(session.session_id)
+    served.sign_out(client)
 
 
 # --- a provider that cannot be used -----------------------------------------------

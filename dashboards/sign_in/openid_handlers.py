@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 BACK = "/sign-in-openid-callback"
 COOKIE = "__Host-peacewatch-openid"
 
-_LONGEST_WAY = 1_000
+# Browsers keep no cookie of more than 4,096 bytes.
+_LONGEST_WAY = 2_000
 _AT_ONCE = 20
 _ANSWERS = {
     "access_denied": "the provider did not let you in, or you stopped it",
@@ -58,7 +59,8 @@ def openid_handlers(site: Site, url: str) -> list[tuple[str, type[RequestHandler
             except ProviderFailed as error:
                 self.again(502, error.message, then)
                 return
-            kept = f"{attempt.seed}.{quote(then[:_LONGEST_WAY], safe='')}"
+            on = quote(then, safe="")
+            kept = f"{attempt.seed}.{on if len(on) <= _LONGEST_WAY else ''}"
             self.set_cookie(COOKIE, kept, max_age=LONGEST_S, **LOCKED)
             self.set_header("Cache-Control", "no-store")
             self.redirect(way)
