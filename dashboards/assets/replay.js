@@ -1,6 +1,5 @@
 // Puts the page of the past together: one clock, and what there was at its time.
 
-const address = (assets, name) => new URL(`${assets}/${name}.js`, document.baseURI).href
 const PARTS = ["format", "list", "filters", "state", "replay_player", "replay_line", "replay_detail"]
 const LENGTHS = { 15: "15 minutes", 60: "1 hour", 180: "3 hours", 360: "6 hours", 720: "12 hours", 1440: "24 hours" }
 const TYPING = "input, select, textarea, [contenteditable]"
@@ -17,7 +16,7 @@ export function render({ model }) {
   frame.append(canvas)
   main.append(frame)
   root.append(main)
-  Promise.all(PARTS.map((name) => import(address(model.assets, name)))).then((modules) => start(model, { root, main, frame }, Object.assign({}, ...modules)))
+  use(model, ...PARTS).then((parts) => start(model, { root, main, frame }, parts))
   return root
 }
 

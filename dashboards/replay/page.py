@@ -22,7 +22,7 @@ from panel.custom import Child
 
 from dashboards.files import script, styles
 from dashboards.map.alert_map import AlertMap
-from dashboards.replay.choices import LONGEST, Window, of_address, of_message
+from dashboards.replay.choices import Window, of_address, of_message
 from dashboards.replay.shelf import PIECE_US, Shelf
 from dashboards.replay.showing import MOST_ALERTS, Frame, Showing, open_window
 from dashboards.site import Site
@@ -44,11 +44,9 @@ _shelves: weakref.WeakKeyDictionary[Site, Shelf] = weakref.WeakKeyDictionary()
 
 
 class ReplayView(PageView):
-    """The page in the browser. Messages to it: ``window``, ``frame``, ``ready``, ``about``, ``people``, ``select``,
-    ``failed``."""
+    """The page in the browser. Messages to it: ``window``, ``frame``, ``ready``, ``about``, ``select``, ``failed``."""
 
     capacity = param.Integer(MOST_ALERTS)
-    longest = param.Integer(LONGEST)
     limits = param.Dict()
     districts = param.List()
     named = param.Boolean()
@@ -190,8 +188,8 @@ class ReplayPage(pn.viewable.Viewer):
         """How many pieces beyond the present one are read ahead."""
         return min(_MOST_PIECES, 1 + int(self._speed * _AHEAD_S * 1e6 / PIECE_US))
 
-    def _read_ahead(self, showing: Showing, at_us: int) -> None:
-        missing = showing.next_missing(at_us, self._ahead)
+    def _read_ahead(self, showing: Showing, at_us: int, after: int = -1) -> None:
+        missing = showing.next_missing(at_us, self._ahead, after)
         if self._reading or missing is None:
             return
         self._reading = True
@@ -200,7 +198,7 @@ class ReplayPage(pn.viewable.Viewer):
             self._reading = False
             if showing is self._showing:
                 self._view.tell({"ready": showing.ready_until(at_us, self._ahead) / 1000})
-                self._read_ahead(showing, at_us)
+                self._read_ahead(showing, at_us, missing)
 
         def failed(error: PeacewatchError) -> None:
             self._reading = False

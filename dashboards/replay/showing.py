@@ -18,7 +18,7 @@ import numpy as np
 from dashboards.board import Row, row_of
 from dashboards.map.picture import Picture
 from dashboards.replay.choices import MINUTE_US, Window
-from dashboards.replay.shelf import PIECE_US, Shelf
+from dashboards.replay.shelf import MOST_BYTES, PIECE_US, Shelf
 from dashboards.site import Site
 from pipeline.desk.database import Database
 from pipeline.desk.quiet import ITSELF
@@ -100,17 +100,24 @@ class Showing:
         """Read a piece ahead of its time."""
         self.shelf.piece(self.files, number)
 
-    def next_missing(self, at_us: int, ahead: int) -> int | None:
-        """The first piece that is not at hand, of the next ``ahead`` ones of the window."""
+    def next_missing(self, at_us: int, ahead: int, after: int = -1) -> int | None:
+        """The first piece after one that is not at hand, of the next ``ahead`` ones of the window."""
         first = at_us // PIECE_US
-        last = min(first + ahead, (self.window.end_us - 1) // PIECE_US)
-        return next((one for one in range(first, last + 1) if not self.shelf.has(self.files, one)), None)
+        last = min(first + min(ahead, self._room), (self.window.end_us - 1) // PIECE_US)
+        pieces = range(max(first, after + 1), last + 1)
+        return next((one for one in pieces if not self.shelf.has(self.files, one)), None)
 
     def ready_until(self, at_us: int, ahead: int) -> int:
         """Until when it can be played without reading."""
         missing = self.next_missing(at_us, ahead)
-        pieces = at_us // PIECE_US + ahead + 1 if missing is None else missing
-        return min(self.window.end_us, max(at_us, pieces * PIECE_US))
+        stop = at_us // PIECE_US + min(ahead, self._room) + 1 if missing is None else missing
+        return min(self.window.end_us, max(at_us, stop * PIECE_US))
+
+    @property
+    def _room(self) -> int:
+        """How many pieces may be read ahead so that they do not push out one another; large ones are few."""
+        numbers, reports = self._joined or ((0,), Reports())
+        return max(1, MOST_BYTES // 2 * len(numbers) // max(1, reports.nbytes))
 
     def story(self, alert_id: str) -> Story | None:
         """An alert of the window."""

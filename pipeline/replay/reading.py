@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,12 +32,13 @@ from pipeline.schema import TABLES, TIME
 
 HOUR_US = 60 * MINUTE_US
 #: So long before a window an alerted citizen's sightings are followed.
-_LOOKBACK_US = 3 * HOUR_US
+_LOOKBACK_US = HOUR_US
 #: More sightings than this are not read to follow the scores of those who were alerted.
-_MOST_SIGHTINGS = 40_000_000
+_MOST_SIGHTINGS = 100_000_000
 _MOST_SEEN = 200_000
 _SEEN = ["citizen_key", "time", "score", "peacescore", "action", "lat", "lon", "drone_id"]
 _IDS_AT_ONCE = 500
+_TIDIED = "The archive was tidied meanwhile: load this window again."
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def nearest(files: Iterable[File], begin_us: int, end_us: int) -> int | None:
 def read_reports(files: Sequence[File], begin_us: int, end_us: int) -> Reports:
     """The reports of a time, from these files. Raises `StorageError`."""
     paths = [one.path for one in overlapping(files, begin_us, end_us)]
-    return Reports.of(_read("reports", paths, COLUMNS, begin_us, end_us))
+    return Reports.of(_reports(paths, begin_us, end_us))
 
 
 def read_alerts(database: Database, lake: Path, rule: ScoreRule, begin_us: int, end_us: int, limit: int) -> Cast:
@@ -106,8 +109,6 @@ def _per_minute(connection: sa.Connection, begin_us: int, end_us: int) -> tuple[
 
 def _deeds(connection: sa.Connection, ids: Sequence[str], end_us: int) -> dict[str, list[Row]]:
     """What was done to alerts until a time, in its order: rows of the audit without notes."""
-    import orjson
-
     columns = [AUDIT.c[name] for name in ("alert_id", "at", "user_name", "action", "details")]
     found: dict[str, list[Row]] = defaultdict(list)
     for first in range(0, len(ids), _IDS_AT_ONCE):
@@ -127,35 +128,38 @@ def _sightings(lake: Path, alerts: Sequence[Row], begin_us: int, end_us: int) ->
     files = overlapping(newest(lake / "sightings").files, since, end_us)
     if sum(one.rows for one in files) > _MOST_SIGHTINGS:
         return None
-    keys = pa.array(sorted({one["citizen_key"] for one in alerts}), pa.int64())
-    rows = _read("sightings", [one.path for one in files], _SEEN, since, end_us, pc.field("citizen_key").isin(keys))
-    if rows.num_rows > _MOST_SEEN:
+    paths = [one.path for one in files]
+    if not paths:
+        return {}
+    in_time = pl.col("time").is_between(to_time(since), to_time(end_us), closed="left")
+    of_them = pl.col("citizen_key").is_in(sorted({one["citizen_key"] for one in alerts}))
+    try:
+        # Other columns are read only where somebody who was alerted is found.
+        scan = pl.scan_parquet(paths, hive_partitioning=False, parallel="prefiltered")
+        rows = scan.filter(of_them, in_time).select(_SEEN).with_columns(pl.col("time").cast(pl.Int64)).collect()
+    except FileNotFoundError:
+        raise StorageError(_TIDIED) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StorageError(f"{lake / 'sightings'} cannot be read ({error}): run `peacewatch verify`") from error
+    if len(rows) > _MOST_SEEN:
         return None
     seen: dict[int, list[Seen]] = defaultdict(list)
-    columns = rows.set_column(1, "time", rows["time"].cast(pa.int64())).to_pydict().values()
-    for key, *values in zip(*columns, strict=True):
+    for key, *values in rows.iter_rows():
         seen[key].append(Seen(*values))
     return seen
 
 
-def _read(
-    table: str,
-    paths: Iterable[Path],
-    columns: list[str],
-    begin_us: int,
-    end_us: int,
-    where: pc.Expression | None = None,
-) -> pa.Table:
-    schema = pa.schema([TABLES[table].field(column) for column in columns]).remove_metadata()
+def _reports(paths: Iterable[Path], begin_us: int, end_us: int) -> pa.Table:
+    schema = pa.schema([TABLES["reports"].field(column) for column in COLUMNS]).remove_metadata()
     wanted = (pc.field("time") >= pa.scalar(begin_us, TIME)) & (pc.field("time") < pa.scalar(end_us, TIME))
-    wanted = wanted if where is None else wanted & where
     parts = [schema.empty_table()]
     try:
         for path in paths:
-            rows = pq.read_table(path, columns=columns, filters=wanted, partitioning=None, use_threads=False)
-            parts.append(rows.select(columns).cast(schema))
+            # One core: the pipeline may need the others.
+            rows = pq.read_table(path, columns=COLUMNS, filters=wanted, partitioning=None, use_threads=False)
+            parts.append(rows.select(COLUMNS).cast(schema))
     except FileNotFoundError:
-        raise StorageError("The archive was tidied meanwhile: load this window again.") from None
+        raise StorageError(_TIDIED) from None
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"the table {table} cannot be read ({error}): run `peacewatch verify`") from error
+        raise StorageError(f"the table reports cannot be read ({error}): run `peacewatch verify`") from error
     return pa.concat_tables(parts)
