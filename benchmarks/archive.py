@@ -136,7 +136,7 @@ def weekday_hour_dask_frame(root: Path) -> Callable[[], str]:
 
     def work() -> str:
         sightings = catalogue(workspace=str(root)).sightings.read()
-        groups = sightings.groupby([sightings.time.dt.weekday, sightings.time.dt.hour])
+        groups = sightings.groupby([sightings.time.dt.day_of_week, sightings.time.dt.hour])
         table = groups.peacescore.agg(["count", "mean"]).compute()
         return f"{len(table)} groups of {int(table['count'].sum()):,}"
 
@@ -149,7 +149,7 @@ def weekday_hour_cube(root: Path) -> Callable[[], str]:
 
     def work() -> str:
         bins = workspace.cube()[["sightings", "score_sum"]].sum(["lat", "lon"]).to_dataframe()
-        table = bins.groupby([bins.index.weekday, bins.index.hour]).sum()
+        table = bins.groupby([bins.index.day_of_week, bins.index.hour]).sum()
         return f"{len(table)} groups of {int(table['sightings'].sum()):,}"
 
     return work
