@@ -22,6 +22,9 @@ from pipeline.lab.server import FIRST, configuration
 from pipeline.sample import make_sample
 from pipeline.workspace import Workspace
 
+#: JupyterLab, a kernel, a cluster, a dashboard and a browser take their time on a busy machine.
+pytestmark = pytest.mark.timeout(400)
+
 #: Every cell of code has its number.
 RAN = """() => {
     const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
@@ -96,7 +99,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Workspa
             yield _address(home / "lab.log", process), workspace
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
 
 
 def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
@@ -123,7 +126,7 @@ def context(lab: tuple[str, Workspace]) -> Iterator[Any]:
 
 def test_lab_opens_where_to_start_and_runs_it_to_the_end(lab: tuple[str, Workspace], context: Any) -> None:
     page = context.new_page()
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(180_000)
     page.goto(lab[0])
     page.locator(".jp-Notebook").wait_for()
     assert page.url.endswith(FIRST)
@@ -138,7 +141,7 @@ def test_lab_opens_where_to_start_and_runs_it_to_the_end(lab: tuple[str, Workspa
 
 def test_the_dask_panel_shows_the_analysts_own_cluster(lab: tuple[str, Workspace], context: Any) -> None:
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(lab[0])
     page.locator('[data-id="dask-dashboard-launcher"]').click()
     page.locator(".dask-ClusterListingItem", has_text="Analysis").wait_for()
@@ -147,15 +150,15 @@ def test_the_dask_panel_shows_the_analysts_own_cluster(lab: tuple[str, Workspace
 
 def test_the_tile_opens_the_dashboard_and_one_can_sign_in(lab: tuple[str, Workspace], context: Any) -> None:
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(lab[0].replace(f"/tree/{FIRST}?", "?reset&"))  # the Launcher, whatever was open before
     with context.expect_page() as opened:
         page.locator(".jp-LauncherCard", has_text="Peacewatch dashboard").click()
     dashboard = opened.value
-    dashboard.set_default_timeout(60_000)
+    dashboard.set_default_timeout(120_000)
     dashboard.locator("#name").fill("ana")
     dashboard.locator("#password").fill(PASSWORD)
     dashboard.get_by_role("button", name="Sign in").click()
+    dashboard.get_by_text("of 30 drones").wait_for()  # its websocket goes through, too
     dashboard.get_by_role("link", name="Fleet").click()
-    dashboard.get_by_text("of 30 drones").first.wait_for()
-    assert dashboard.url.endswith("/peacewatch/fleet")
+    dashboard.wait_for_url("**/peacewatch/fleet")
