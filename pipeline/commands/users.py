@@ -87,7 +87,7 @@ def add_user(
     with office(session) as opened:
         password = None if no_password else _password(password_stdin, at_random)
         user = opened.users.add(name, role, password, operator(), display_name)
-    made = {"password": password} if at_random else {}
+    made = {"password": password} if at_random and password else {}
     if as_json:
         print_json({"name": user.name, "display_name": user.display_name, "role": user.role} | made)
         return
