@@ -95,14 +95,15 @@ class Workbench:
     ) -> duckdb.DuckDBPyRelation:
         """A query over the tables, by DuckDB: a lazy relation; ``.df()``, ``.pl()``, ``.arrow()`` compute it.
 
-        Only rows of the UTC day ``day``, or from start until just before end, are there.
+        Only rows of the UTC day ``day``, or from start until just before end, are there. Raises `UsageError`
+        as the methods of `Table` do, and for names.
         """
+        if re.search(r"\bidentities\b", query, re.IGNORECASE):
+            raise UsageError('names are not in SQL: use w.identities(purpose="why"), which is written to the audit')
         connection = connect()
         for name, table in self.tables.items():
             if re.search(rf"\b{name}\b", query, re.IGNORECASE):
                 to_duckdb(table.select(day, start, end, as_of=as_of), connection).create_view(name)
-        if re.search(r"\bidentities\b", query, re.IGNORECASE):
-            raise UsageError('names are not in SQL: use w.identities(purpose="why"), which is written to the audit')
         return connection.sql(query)
 
     def identities(self, purpose: str, keys: Sequence[int] | None = None) -> pd.DataFrame:
