@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from conftest import command, peacewatch
 from distributed import Client
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.backtest import NEVER, Backtest, backtest, candidate
@@ -22,7 +23,7 @@ from pipeline.backtest.fold import ALERTS, KEPT, Close, Closing, Stay, earliest,
 from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
 from pipeline.desk.noise import Grouping, incidents
-from pipeline.errors import UsageError
+from pipeline.errors import StorageError, UsageError
 from pipeline.rules import rule_from_settings
 from pipeline.sample import make_sample
 from pipeline.workspace import Rules, Workspace
@@ -137,6 +138,25 @@ def test_a_cluster_of_ones_own_gives_the_same_and_tells_how_far_it_is(unworked: 
     assert there.alerts.equals(backtest(unworked, {"threshold": 12}).alerts)
     assert seen == sorted(seen)
     assert seen[-1] == (there.sightings, there.sightings)
+
+
+def test_a_torn_archive_is_told_in_words(unworked: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(unworked.root, tmp_path / "torn")
+    file = next((tmp_path / "torn" / "lake" / "sightings").glob("date=*/*.parquet"))
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(StorageError, match="`peacewatch verify` finds what is torn"):
+        backtest(Workspace.open(tmp_path / "torn"), {})
+
+
+def test_a_rule_that_finds_nothing_finds_nothing(unworked: Workspace) -> None:
+    seen: list[tuple[int, int]] = []
+    impossible = Rules(high="<= -1", critical="<= -2", recovered="> 0")
+    nobody = Workspace(unworked.root, unworked.settings.model_copy(update={"rules": impossible}))
+    result = backtest(nobody, impossible, progress=lambda *at: seen.append(at))
+    assert result.frame().empty
+    assert seen[-1] == (result.sightings, result.sightings)
+    assert "0 times" in result.headline()
+    assert "<svg" in result._repr_html_()
 
 
 def test_a_workspace_without_an_archive_says_so(tmp_path: Path) -> None:
@@ -275,6 +295,7 @@ def good_of(events: Sequence[tuple[Recovery, int]]) -> pl.DataFrame:
 EVENTS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 12), st.sampled_from([2.0, 8.0, 60.0])), max_size=40)
 
 
+@settings(deadline=None)
 @given(seen=EVENTS, cuts=st.integers(1, 4))
 def test_a_fold_is_what_the_desk_makes_of_all_events(seen: list[tuple[int, int, float]], cuts: int) -> None:
     """``seen``: citizen, minute (in no order, with ties) and score, in the order of arrival."""
@@ -349,6 +370,7 @@ def test_neighbours_are_one_incident_in_reach_of_its_beginning() -> None:
 PLACES = st.tuples(st.integers(0, 600), st.floats(-3, 3), st.floats(-3, 3))
 
 
+@settings(deadline=None)
 @given(seen=st.lists(PLACES, max_size=30).map(sorted), lat=st.sampled_from([0.0, 48.8, -77.0]))
 def test_incidents_equal_a_plain_search(seen: list[tuple[int, float, float]], lat: float) -> None:
     from pipeline.desk.silences import apart_m

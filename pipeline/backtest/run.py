@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import dask
 import numpy as np
 import polars as pl
-from distributed import Client, Future, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 
 from pipeline.analysis import Span
 from pipeline.backtest.candidate import Candidate
@@ -24,7 +24,7 @@ from pipeline.backtest.scan import Piece, find, recover
 from pipeline.errors import PeacewatchError, StorageError, UsageError
 
 #: Bad sightings of a rule that fit into memory with ease.
-MOST_FINDINGS = 5_000_000
+MOST_FINDINGS = 3_000_000
 #: Fewer sightings than this are done before processes of their own have started.
 _SMALL_ROWS = 5_000_000
 #: Bad sightings that one task folds.
@@ -89,6 +89,7 @@ def _good(
     columns = {"number": pl.UInt32, "accepted_at": pl.Int64, "report_id": pl.Int64, "time": pl.Int64}
     first = [pl.DataFrame(schema=columns) for _ in rules]
     if not any(map(len, marks)):
+        count.add(sum(piece.rows for piece in pieces))
         return first
     known = client.scatter(slim, broadcast=True, hash=False)
     for piece, found in _each(client, pieces, recover, rules, span, known):
@@ -181,5 +182,9 @@ def _explained() -> Iterator[None]:
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"the archive cannot be read ({reason}): `peacewatch verify` finds what is torn") from error
-    except (ImportError, ModuleNotFoundError) as error:
+    except ImportError as error:
         raise PeacewatchError(f"a Dask worker cannot import Peacewatch ({error}): install it there") from error
+    except KilledWorker as error:
+        raise PeacewatchError(
+            "Dask workers died over the same files, probably for want of memory: take a shorter period"
+        ) from error
