@@ -2,7 +2,7 @@
 
 Pure. A column source can be patched in place and appended to; removing a row
 would move all others. So a mark that goes leaves an empty slot, and the next one
-that comes takes it: each change sends its own few values and nothing else.
+that comes takes it: each change sends the few values that differ.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Slots:
         self.columns = tuple(columns)
         self.ids: list[str | None] = []
         self._slot: dict[str, int] = {}
+        self._marks: dict[str, Mark] = {}
         self._free: list[int] = []
 
     def __contains__(self, alert_id: str) -> bool:
@@ -41,6 +42,7 @@ class Slots:
         for alert_id in gone:
             slot = self._slot.pop(alert_id, None)
             if slot is not None:
+                del self._marks[alert_id]
                 self.ids[slot] = None
                 self._free.append(slot)
                 cells[slot] = {"x": math.nan, "y": math.nan}
@@ -54,9 +56,10 @@ class Slots:
             elif slot is None:
                 slot = len(self.ids)
                 self.ids.append(alert_id)
-            self._slot[alert_id] = slot
+            known = self._marks.get(alert_id, {})
+            self._slot[alert_id], self._marks[alert_id] = slot, mark
             if slot < held:
-                cells[slot] = mark
+                cells[slot] = {column: value for column, value in mark.items() if known.get(column, known) != value}
             else:
                 added.append(mark)
         edit = Edit()

@@ -34,7 +34,7 @@ REFUSED = "refused"
 _LONGEST_HISTORY = 10_000
 _MOST_REFUSALS = 500
 #: Escalations in one transaction: other writers wait for it.
-_MOST_ESCALATED = 100
+_MOST_ESCALATED = 20
 _MOST_AT_ONCE = 50
 _STORED = [field.name for field in fields(Case) if field.name not in ("alert_id", "last")]
 
