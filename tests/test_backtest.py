@@ -20,6 +20,7 @@ from pipeline.backtest import NEVER, Backtest, backtest, candidate
 from pipeline.backtest.candidate import as_candidate, candidate_from_file, duration_us, grouping_from
 from pipeline.backtest.compare import CANDIDATE, TODAY, verdicts
 from pipeline.backtest.fold import ALERTS, KEPT, Close, Closing, Stay, earliest, first_good, fold, lives, mark
+from pipeline.cli import main
 from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
 from pipeline.desk.noise import Grouping, incidents
@@ -213,13 +214,13 @@ def test_the_command_tells_people_the_answer(unworked: Workspace) -> None:
         (["--rules", "nowhere.toml"], "cannot be read"),
     ],
 )
-def test_wrong_usage_says_what_is_right(unworked: Workspace, options: list[str], said: str) -> None:
-    done = subprocess.run(
-        command(unworked.root, "backtest", *options), capture_output=True, text=True, timeout=110, check=False
-    )
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_wrong_usage_says_what_is_right(
+    unworked: Workspace, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--workspace", str(unworked.root), "backtest", *options]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
 
 
 # What a candidate is
