@@ -27,6 +27,7 @@ from pipeline.lake.heat import MINUTE_US, HeatGrid
 from pipeline.lake.tail import File, newest
 from pipeline.replay import (
     REACH_US,
+    Charts,
     Reports,
     Seen,
     charts_of,
@@ -34,7 +35,9 @@ from pipeline.replay import (
     nearest,
     read_alerts,
     read_reports,
+    read_times,
     tell,
+    unread,
 )
 from pipeline.rules import rule_from_settings
 from pipeline.schema import FINDINGS, RECOVERIES
@@ -196,6 +199,28 @@ def test_the_heat_is_of_the_hour_before_and_of_nothing_after(workspace: Workspac
 
     # Five minutes are known once they are over, so nothing of the future shows.
     assert [agitated(at) for at in (3, 4, 8.9, 9, 39, 63, 64, 98, 99)] == [0, 5, 5, 10, 40, 40, 35, 5, 0]
+
+
+def test_reports_that_the_cube_has_not_taken_in_are_counted_too(workspace: Workspace) -> None:
+    end = BEGIN_US + 60 * MINUTE_US
+    grid = HeatGrid.of(workspace.settings.area)
+
+    def counts(attributes: dict[str, Any], charts: Charts) -> list[int]:
+        files = newest(workspace.lake_path / "reports").files
+        for times in read_times(unread(files, workspace.lake_path, attributes), BEGIN_US, end):
+            charts = charts.plus(times)
+        return charts.reports.tolist()
+
+    right = [16, 15, 15, 15, 15, 15, 15, 16]
+    assert counts({}, Charts()) == right, "there is no cube yet"
+    Cube.of(workspace).update()
+    cube = open_cube(workspace)
+    assert counts(cube.attrs, charts_of(cube, BEGIN_US, end, grid)) == right
+    archive = Archive(workspace)
+    archive._stop = 10_000
+    archive.commit([report("new", 50, 9_999)])
+    archive.lake.close()
+    assert counts(cube.attrs, charts_of(cube, BEGIN_US, end, grid)) == [*right, 1]
 
 
 def test_alerts_are_read_with_what_became_of_them(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_it_plays_at_a_speed_until_the_end(visit: Callable[..., Any]) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     shows(page, 60)
     expect(drones(page)).to_have_attribute("data-drones", "20")
-    assert parse_qs(urlsplit(page.url).query)["at"] == ["2026-11-02T08:30:00Z"]
+    page.wait_for_url(lambda url: parse_qs(urlsplit(url).query)["at"] == ["2026-11-02T08:30:00Z"])
 
 
 def test_drones_fall_silent_and_are_forgotten(visit: Callable[..., Any]) -> None:
@@ -274,6 +274,7 @@ def test_an_analyst_sees_no_names(visit: Callable[..., Any], served: Served, req
 
 def test_an_empty_window_says_so_and_where_there_is_something(visit: Callable[..., Any]) -> None:
     page = visit(0)
+    shows(page, 0)
     page.get_by_label("Day").fill("2026-11-04")
     page.get_by_label("From").fill("10:00")
     page.get_by_label("Length").select_option("15 minutes")

@@ -4,6 +4,7 @@ const PARTS = ["format", "list", "filters", "state", "replay_player", "replay_li
 const LENGTHS = { 15: "15 minutes", 60: "1 hour", 180: "3 hours", 360: "6 hours", 720: "12 hours", 1440: "24 hours" }
 const TYPING = "input, select, textarea, [contenteditable]"
 const TICK_MS = 250
+const LINK_AFTER_MS = 400 // browsers take offence at an address that changes all the time
 const MINUTE = 60_000
 
 // The map must be in its place when this returns, or it is never drawn; all else is put around it.
@@ -26,6 +27,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
   let told = null
   let window_ = null
   let ticked = 0
+  let linking = null
 
   // The live page's list, with whatever stood at the instant: alerts come, change, and are taken away again.
   class PastList extends AlertList {
@@ -72,7 +74,8 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
     rest: (at) => {
       list.tick()
       detail.tick()
-      if (window_) history.replaceState(null, "", link(at))
+      clearTimeout(linking)
+      linking = setTimeout(() => window_ && history.replaceState(null, "", link(at)), LINK_AFTER_MS)
     },
   })
   const line = new Line(clock, (ms) => player.seek(ms))
@@ -174,7 +177,9 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
     })
     return {
       form, go, busy,
+      // What somebody is about to choose stays.
       show({ begin, end }) {
+        if (form.querySelector("input:focus, select:focus")) return
         ;[day.value, time.value] = clock.inputs(begin)
         const wanted = String(Math.round((end - begin) / MINUTE))
         if (![...length.options].some((option) => option.value === wanted)) length.append(Object.assign(el("option", "", `${wanted} minutes`), { value: wanted }))

@@ -139,7 +139,7 @@ export class Player {
 
   faster(by) {
     const at = SPEEDS.indexOf(this.speed) + by
-    this.speeds?.children[Math.max(0, Math.min(at, SPEEDS.length - 1))].click()
+    this.speeds.children[Math.max(0, Math.min(at, SPEEDS.length - 1))].click()
   }
 
   set(ms) {

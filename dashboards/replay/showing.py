@@ -27,7 +27,19 @@ from pipeline.errors import PeacewatchError
 from pipeline.lake.cube import open_cube
 from pipeline.lake.heat import HeatGrid
 from pipeline.lake.tail import File
-from pipeline.replay import REACH_US, Cast, Charts, Reports, Story, charts_of, nearest, overlapping, read_alerts
+from pipeline.replay import (
+    REACH_US,
+    Cast,
+    Charts,
+    Reports,
+    Story,
+    charts_of,
+    nearest,
+    overlapping,
+    read_alerts,
+    read_times,
+    unread,
+)
 from pipeline.rules import rule_from_settings
 
 #: Alerts of a window that are listed and drawn.
@@ -202,11 +214,14 @@ def open_window(site: Site, shelf: Shelf, files: Sequence[File], window: Window,
     rule, grid = rule_from_settings(settings.rules), HeatGrid.of(settings.area)
     with closing(Database(workspace.desk_url)) as database:
         cast = read_alerts(database, workspace.lake_path, rule, window.begin_us, window.end_us, MOST_ALERTS)
-    charts, trouble = Charts(), None
+    charts, trouble, attributes = Charts(), None, {}
     try:
-        charts = charts_of(open_cube(workspace), window.begin_us, window.end_us, grid)
+        cube = open_cube(workspace)
+        charts, attributes = charts_of(cube, window.begin_us, window.end_us, grid), cube.attrs
     except PeacewatchError:
-        trouble = "There is no cube yet, so neither reports by time nor agitation are drawn: `peacewatch cube update`."
+        trouble = "There is no cube yet, so agitation is not drawn: `peacewatch cube update` makes it."
+    for times in read_times(unread(files, workspace.lake_path, attributes), window.begin_us, window.end_us):
+        charts = charts.plus(times)
     part = overlapping(files, window.begin_us - REACH_US - PIECE_US, window.end_us + PIECE_US)
     near = nearest(files, window.begin_us, window.end_us)
     return Showing(window, site, shelf, part, cast, charts, grid, names, near, trouble)

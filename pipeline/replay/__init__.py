@@ -8,7 +8,16 @@ pure; `reading` reads them, bounded in time. Nothing here writes, or knows of pa
 from pipeline.replay.alerts import Seen, Story, Turn, tell
 from pipeline.replay.charts import Charts, charts_of
 from pipeline.replay.drones import REACH_US, Reports
-from pipeline.replay.reading import Cast, last_hour, nearest, overlapping, read_alerts, read_reports
+from pipeline.replay.reading import (
+    Cast,
+    last_hour,
+    nearest,
+    overlapping,
+    read_alerts,
+    read_reports,
+    read_times,
+    unread,
+)
 
 __all__ = [
     "REACH_US",
@@ -24,5 +33,7 @@ __all__ = [
     "overlapping",
     "read_alerts",
     "read_reports",
+    "read_times",
     "tell",
+    "unread",
 ]

@@ -7,9 +7,10 @@ be of any size.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -23,8 +24,9 @@ from pipeline.desk.rows import as_shown
 from pipeline.desk.tables import ALERTS, AUDIT, CASES, SHOWN
 from pipeline.desk.times import to_microseconds, to_time
 from pipeline.errors import StorageError
-from pipeline.lake.heat import MINUTE_US
-from pipeline.lake.tail import File, newest
+from pipeline.lake.cube import positions_of
+from pipeline.lake.heat import MINUTE_US, Ints
+from pipeline.lake.tail import File, StartOver, commits_since, newest
 from pipeline.replay.alerts import Row, Seen, Story, tell
 from pipeline.replay.drones import COLUMNS, Reports
 from pipeline.rules import ScoreRule
@@ -77,10 +79,27 @@ def nearest(files: Iterable[File], begin_us: int, end_us: int) -> int | None:
     return min(edges, key=lambda edge: max(begin_us - edge, edge - end_us), default=None)
 
 
+def unread(files: Sequence[File], lake: Path, cube: Mapping[str, Any]) -> list[File]:
+    """The files of ``reports`` that a cube with these attributes has not taken in yet; all of them without any."""
+    if not cube:
+        return list(files)
+    try:
+        commits = list(commits_since(lake / "reports", positions_of(cube)["reports"]))
+    except StartOver:
+        return []  # the next refresh makes the cube anew, from all files
+    return [one for commit in commits for one in commit.files]
+
+
+def read_times(files: Sequence[File], begin_us: int, end_us: int) -> Iterator[Ints]:
+    """The event times of the reports of a time, file by file, microseconds since 1970. Raises `StorageError`."""
+    for one in overlapping(files, begin_us, end_us):
+        yield _reports([one.path], ["time"], begin_us, end_us)["time"].cast(pa.int64()).to_numpy()
+
+
 def read_reports(files: Sequence[File], begin_us: int, end_us: int) -> Reports:
     """The reports of a time, from these files. Raises `StorageError`."""
     paths = [one.path for one in overlapping(files, begin_us, end_us)]
-    return Reports.of(_reports(paths, begin_us, end_us))
+    return Reports.of(_reports(paths, COLUMNS, begin_us, end_us))
 
 
 def read_alerts(database: Database, lake: Path, rule: ScoreRule, begin_us: int, end_us: int, limit: int) -> Cast:
@@ -149,15 +168,15 @@ def _sightings(lake: Path, alerts: Sequence[Row], begin_us: int, end_us: int) ->
     return seen
 
 
-def _reports(paths: Iterable[Path], begin_us: int, end_us: int) -> pa.Table:
-    schema = pa.schema([TABLES["reports"].field(column) for column in COLUMNS]).remove_metadata()
+def _reports(paths: Iterable[Path], columns: list[str], begin_us: int, end_us: int) -> pa.Table:
+    schema = pa.schema([TABLES["reports"].field(column) for column in columns]).remove_metadata()
     wanted = (pc.field("time") >= pa.scalar(begin_us, TIME)) & (pc.field("time") < pa.scalar(end_us, TIME))
     parts = [schema.empty_table()]
     try:
         for path in paths:
             # One core: the pipeline may need the others.
-            rows = pq.read_table(path, columns=COLUMNS, filters=wanted, partitioning=None, use_threads=False)
-            parts.append(rows.select(COLUMNS).cast(schema))
+            rows = pq.read_table(path, columns=columns, filters=wanted, partitioning=None, use_threads=False)
+            parts.append(rows.select(columns).cast(schema))
     except FileNotFoundError:
         raise StorageError(_TIDIED) from None
     except (OSError, pa.ArrowException) as error:
