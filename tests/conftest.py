@@ -87,10 +87,10 @@ def desk_url(new_desk: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The sample month, as `peacewatch sample` makes it: for reading."""
+    """A sample month of half the usual fleet: for reading."""
     from pipeline.sample import make_sample
 
-    return make_sample(tmp_path_factory.mktemp("sample") / "force")
+    return make_sample(tmp_path_factory.mktemp("sample") / "force", drones=30)
 
 
 @pytest.fixture

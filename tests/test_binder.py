@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.desk.office import Office
+from pipeline.sample import make_sample
 from pipeline.workspace import Workspace
 
 BINDER = Path(__file__).parents[1] / "binder"
 
 
 @pytest.fixture
-def environ(sample: Workspace, tmp_path: Path) -> dict[str, str]:
-    """A visitor's environment: the sample in its place, this Python and its commands."""
-    shutil.copytree(sample.root, tmp_path / "sample")
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A visitor's environment: a sample in its place, this Python and its commands."""
+    make_sample(tmp_path / "sample", days=1, drones=10)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     own = {name: value for name, value in os.environ.items() if not name.startswith("PEACEWATCH")}
     return {**own, "PATH": path, "HOME": str(tmp_path)}
