@@ -58,9 +58,14 @@ def commands_page() -> str:
         "results are on stdout, all else on stderr.",
     ]
     for path, command in commands(peacewatch):
-        context = click.Context(command, info_name=path, terminal_width=100, **peacewatch.context_settings)
-        parts += [f"## {path}", f"```text\n{command.get_help(context).rstrip()}\n```"]
+        parts += [f"## {path}", f"```text\n{help_of(path, command)}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def help_of(path: str, command: click.Command) -> str:
+    """What ``path --help`` says."""
+    context = click.Context(command, info_name=path, terminal_width=100, **peacewatch.context_settings)
+    return command.get_help(context).rstrip()
 
 
 def commands(group: click.Group, path: str = "peacewatch") -> Iterator[tuple[str, click.Command]]:

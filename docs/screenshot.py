@@ -16,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -31,6 +33,10 @@ ROLES = ("officer", "supervisor", "analyst", "administrator")
 LAPTOP, PHONE = (1366, 768), (390, 844)
 COLOURS = 256
 PATIENCE_MS = 60_000
+BAD_LINES = b"""{"drone_id": "pw-00042", "sequ
+{"drone_id": "pw-00043", "sequence": 7, "time": "yesterday", "location": {"lat": 48.86, "lon": 2.35}, "citizens": []}
+{"drone_id": "pw-00044", "sequence": 8, "time": "2026-11-02T07:30:00Z", "location": {"lat": 98.86, "lon": 2.35}}
+"""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ def listed(page: Page) -> None:
 
 
 def look(page: Page) -> None:
-    """Open the page of the worst alert, and say why."""
-    page.locator(".row").first.click()
+    """Open the page of an alert that is some seconds old, and say why."""
+    page.locator(".row").nth(7).click()
     page.locator(".detail a.page").click()
     page.fill("[name=purpose]", "Answering this alert")
     page.keyboard.press("Enter")
@@ -96,6 +102,13 @@ def filled(page: Page) -> None:
     page.wait_for_timeout(5_000)
 
 
+def searched(page: Page) -> None:
+    """What one person did, as Peacewatch itself does more."""
+    page.get_by_label("User").fill("demo-supervisor")
+    page.get_by_role("button", name="Search").click()
+    filled(page)
+
+
 PICTURES = (
     Picture("sign-in", None, "/sign-in", nothing, (960, 560)),
     Picture("live", "supervisor", "/", select),
@@ -103,11 +116,11 @@ PICTURES = (
     Picture("live-phone", "officer", "/", listed, PHONE),
     Picture("alert", "officer", "/", look),
     Picture("replay", "officer", "/replay", watch_again),
-    Picture("analysis", "supervisor", "/analysis?period=all", drawn),
+    Picture("analysis", "supervisor", "/analysis?period=own&from=2026-10-05T00:00&to=2026-11-02T00:00", drawn),
     Picture("fleet", "supervisor", "/fleet", filled),
-    Picture("system", "supervisor", "/system", drawn),
+    Picture("system", "supervisor", "/system", filled),
     Picture("users", "administrator", "/users", filled),
-    Picture("audit", "administrator", "/audit", filled),
+    Picture("audit", "administrator", "/audit", searched),
 )
 
 
@@ -122,39 +135,62 @@ def main() -> None:
     wanted = [picture for picture in PICTURES if not arguments.only or picture.name in arguments.only]
     with (
         tempfile.TemporaryDirectory() as scratch,
-        demo(Path(scratch) / "month") as (url, passwords),
+        demo(Path(scratch) / "month") as running,
         sync_playwright() as playwright,
     ):
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        browser.new_page().wait_for_timeout(arguments.seconds * 1000)
+        running.send(BAD_LINES)
+        watching = opened(browser, running, "supervisor", LAPTOP, "light")
+        watching.goto(f"{running.url}/system")  # its charts begin with the first who looks
+        watching.wait_for_timeout(arguments.seconds * 1000)
         for picture in wanted:
             file = arguments.out / f"{picture.name}.png"
-            take(browser, picture, url, passwords, file)
+            take(browser, running, picture, file)
             print(f"{file} {shrink(file) / 1000:,.0f} KB", flush=True)
         browser.close()
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A demo that runs: where its pages are, a password for each role, and where drones send to."""
+
+    url: str
+    passwords: dict[str, str]
+    gateway: str
+    key: str
+
+    def send(self, lines: bytes) -> None:
+        """Post lines as a drone."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/x-ndjson"}
+        with suppress(HTTPError), urlopen(Request(self.gateway, lines, headers)):  # that they are bad is known
+            pass
+
+
 @contextmanager
-def demo(workspace: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A demo on a month of sample data: its address, and the password of each role."""
+def demo(workspace: Path) -> Iterator[Demo]:
+    """A demo on a month of sample data."""
     peacewatch = [sys.executable, "-u", "-m", "pipeline.cli", "--workspace", str(workspace)]
     subprocess.run([*peacewatch, "sample"], check=True, stdout=subprocess.DEVNULL)
     environ = {**os.environ, "NO_COLOR": "1"}
-    with subprocess.Popen([*peacewatch, "demo"], stdout=subprocess.PIPE, text=True, env=environ) as running:
+    with subprocess.Popen([*peacewatch, "demo"], stdout=subprocess.PIPE, text=True, env=environ) as process:
         try:
-            said = until(running, "drones are flying")
-            passwords = {role: found(said, rf"demo-{role}\s+(\S+)") for role in ROLES}
-            yield found(said, r"Dashboard\s+(http\S+)"), passwords
+            said = until(process, "drones are flying")
+            yield Demo(
+                url=found(said, r"Dashboard\s+(http\S+)"),
+                passwords={role: found(said, rf"demo-{role}\s+(\S+)") for role in ROLES},
+                gateway=found(said, r"Gateway\s+(http\S+)"),
+                key=found(said, r"Its key\s+(\S+)"),
+            )
         finally:
-            running.send_signal(signal.SIGINT)
-            running.communicate()
+            process.send_signal(signal.SIGINT)
+            process.communicate()
 
 
-def until(running: subprocess.Popen[str], words: str) -> str:
+def until(process: subprocess.Popen[str], words: str) -> str:
     """What the demo has said when it says ``words``."""
     said = ""
-    for line in running.stdout or ():
+    for line in process.stdout or ():
         said += line
         if words in line:
             return said
@@ -168,22 +204,28 @@ def found(said: str, pattern: str) -> str:
     return match[1]
 
 
-def take(browser: Browser, picture: Picture, url: str, passwords: dict[str, str], file: Path) -> None:
-    """One picture, in a browser context of its own."""
-    width, height = picture.size
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=picture.scheme)
+def opened(browser: Browser, running: Demo, role: str | None, size: tuple[int, int], scheme: str) -> Page:
+    """A page in a browser context of its own, in which somebody of a role has signed in."""
+    width, height = size
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    if picture.role is not None:
-        page.goto(f"{url}/sign-in")
-        page.fill("[name=name]", f"demo-{picture.role}")
-        page.fill("[name=password]", passwords[picture.role])
+    if role is not None:
+        page.goto(f"{running.url}/sign-in")
+        page.fill("[name=name]", f"demo-{role}")
+        page.fill("[name=password]", running.passwords[role])
         page.click("button")
-        expect(page.locator(".pw.shell > header")).to_be_visible(timeout=PATIENCE_MS)
-    page.goto(f"{url}{picture.path}")
+        page.locator(".pw.shell > header").wait_for()
+    return page
+
+
+def take(browser: Browser, running: Demo, picture: Picture, file: Path) -> None:
+    """One picture."""
+    page = opened(browser, running, picture.role, picture.size, picture.scheme)
+    page.goto(f"{running.url}{picture.path}")
     picture.prepare(page)
     page.screenshot(path=file)
-    context.close()
+    page.context.close()
 
 
 def shrink(file: Path) -> int:

@@ -101,8 +101,10 @@ class _Demo:
 
         gateway, dashboard = self._address("gateway"), self._address("dashboard")
         self._await(self._runs, "the pipeline did not come up")
+        # Drones report at their own second of a minute: from the middle of one, the first ones would come in gusts.
+        minute = datetime.now(UTC).replace(second=0, microsecond=0)
         settings = SimulationSettings(
-            seed=os.getpid(), start=datetime.now(UTC), drones=drones, area=workspace.settings.area, scores=LIVELY
+            seed=os.getpid(), start=minute, drones=drones, area=workspace.settings.area, scores=LIVELY
         )
         self._sender = Sender(gateway, token, settings)
         stack.callback(self._sender.stop)

@@ -44,8 +44,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_help_has_an_example_of_that_command(path: str) -> None:
-    command = COMMANDS[path]
-    shown = command.get_help(click.Context(command, info_name=path))
+    shown = reference.help_of(path, COMMANDS[path])
     _, found, examples = shown.partition("Example:\n")
     assert found, shown
     own = re.compile(path.replace("peacewatch", r"peacewatch( --workspace \S+)?", 1) + r"\b")
