@@ -27,7 +27,7 @@ from pipeline.analysis.estimates import share
 from pipeline.errors import UsageError
 from pipeline.lake.bins import Grid
 from pipeline.rules import ScoreRule
-from pipeline.workbench.matched import Effect, effect
+from pipeline.workbench.matched import effect
 from pipeline.workspace import Area
 
 Ints = npt.NDArray[np.int64]
@@ -38,6 +38,7 @@ _MINUTE_MS = 60_000
 _MARGIN_MS = 1_440 * _MINUTE_MS  # no window reaches further
 _ENOUGH_BLOCKS = 20
 _BLOCK_HOURS = (24, 6, 1)
+_CALM, _MIXED, _AGITATED = range(3)  # the company in a report
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Meetings:
 
     ``frame`` has a row for each: ``citizen_key``, ``time``, ``peacescore`` (points), ``case`` (whether
     somebody agitated was in the report), ``stratum`` (a number for who is alike), ``block`` (of time)
-    and ``group`` (the report), for `effect`; strata without any case are left out. ``marks`` are
-    more things to follow, such as an action, as expressions on the columns of sightings.
+    and ``group`` (the report), for `effect`; strata without any case, and places outside the area, are
+    left out. ``marks`` are more things to follow, such as an action, as expressions on sightings.
     """
 
     def __init__(
@@ -93,19 +94,21 @@ class Meetings:
         )
 
     def course(self, edges_min: list[float], outcome: str = "change") -> pl.DataFrame:
-        """The effect in each window between edges: ``begin``, ``end`` (minutes) and the fields of `Effect`."""
+        """The effect in each window between edges: ``begin``, ``end`` (minutes) and the fields of an `Effect`."""
         rows = []
         for begin, end in pairwise(edges_min):
-            found: Effect = effect(self.outcomes(begin, end), outcome)
-            rows.append({"begin": float(begin), "end": float(end), **vars(found)})
+            rows.append({"begin": float(begin), "end": float(end), **vars(effect(self.outcomes(begin, end), outcome))})
         return pl.DataFrame(rows)
 
     def _who_counts(self, seen: pl.DataFrame, grid: Grid, zone: ZoneInfo) -> pl.DataFrame:
         who, at = self._tracks.who, self._tracks.time
         before = self._tracks.window(who, at, -self.design.before_min, 0, ["restless", "met"])[1]
         settled = pl.Series((before["restless"] == 0) & (before["met"] == 0))
+        inside = pl.col("lat").is_between(grid.south, grid.north, "left") & pl.col("lon").is_between(
+            grid.west, grid.east, "left"
+        )
         counted = seen.with_columns(who=pl.Series(who), at=pl.Series(at)).filter(
-            settled & ~pl.col("restless") & (pl.col("people") > 1) & (pl.col("company") != _MIXED)
+            settled & inside & ~pl.col("restless") & (pl.col("people") > 1) & (pl.col("company") != _MIXED)
         )
         local = pl.col("time").dt.convert_time_zone(zone.key)
         hours = next((hours for hours in _BLOCK_HOURS if _spans(seen, hours) >= _ENOUGH_BLOCKS), _BLOCK_HOURS[-1])
@@ -121,14 +124,11 @@ class Meetings:
         )
 
 
-_CALM, _MIXED, _AGITATED = range(3)
-
-
 def _seen(sightings: pl.LazyFrame, marks: Mapping[str, pl.Expr], design: Design) -> pl.DataFrame:
     """All sightings by citizen and time: ``restless`` (not calm), ``people`` and ``company`` (the report's
     others), ``met`` (somebody agitated)."""
-    report = pl.col("agitated").any().over("report_id"), pl.col("restless").any().over("report_id")
-    company = pl.when(report[0]).then(_AGITATED).when(report[1]).then(_MIXED).otherwise(_CALM)
+    somebody = {name: pl.col(name).any().over("report_id") for name in ("agitated", "restless")}
+    company = pl.when(somebody["agitated"]).then(_AGITATED).when(somebody["restless"]).then(_MIXED).otherwise(_CALM)
     return (
         sightings.filter(pl.col("peacescore").is_not_nan())
         .with_columns(**marks)
