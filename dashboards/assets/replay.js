@@ -64,7 +64,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
   const player = new Player(clock, {
     ask: (at) => send({ at }),
     move: (at) => {
-      line?.move(at)
+      line.move(at)
       if (Math.abs(performance.now() - ticked) < TICK_MS) return
       ticked = performance.now()
       list.tick()
