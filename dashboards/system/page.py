@@ -75,9 +75,7 @@ class SystemPage(pn.viewable.Viewer):
         if "requeue" in message:
             kinds = message["requeue"]
             if kinds is None or (isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)):
-                self._work(
-                    lambda: self._requeue(kinds), lambda lines: {"done": lines}, lambda: self._look(at_once=True)
-                )
+                self._work(lambda: self._requeue(kinds), lambda lines: {"done": lines}, self._look_at_once)
 
     def _work(
         self,
