@@ -8,6 +8,7 @@ Needs Chromium, or its path in ``CHROMIUM``. Look at the pictures before you com
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -74,10 +75,8 @@ def listed(page: Page) -> None:
 
 
 def look(page: Page) -> None:
-    """Open the page of an alert that is some seconds old, and say why."""
-    page.locator(".row").nth(7).click()
-    page.locator(".detail a.page").click()
-    page.fill("[name=purpose]", "Answering this alert")
+    """Say why, and wait until all is drawn."""
+    page.fill("[name=purpose]", "Handing over a shift")
     page.keyboard.press("Enter")
     page.locator(".alert:not(.locked)").wait_for()
     page.wait_for_timeout(3_000)
@@ -114,7 +113,7 @@ PICTURES = (
     Picture("live", "supervisor", "/", select),
     Picture("live-dark", "supervisor", "/", select, scheme="dark"),
     Picture("live-phone", "officer", "/", listed, PHONE),
-    Picture("alert", "officer", "/", look),
+    Picture("alert", "officer", "/alert?id={story}", look),
     Picture("replay", "officer", "/replay", watch_again),
     Picture("analysis", "supervisor", "/analysis?period=own&from=2026-10-05T00:00&to=2026-11-02T00:00", drawn),
     Picture("fleet", "supervisor", "/fleet", filled),
@@ -153,12 +152,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Demo:
-    """A demo that runs: where its pages are, a password for each role, and where drones send to."""
+    """A demo that runs: where its pages are, a password for each role, where drones send to, and the id of an alert
+    with a past."""
 
     url: str
     passwords: dict[str, str]
     gateway: str
     key: str
+    story: str
 
     def send(self, lines: bytes) -> None:
         """Post lines as a drone."""
@@ -172,6 +173,10 @@ def demo(workspace: Path) -> Iterator[Demo]:
     """A demo on a month of sample data."""
     peacewatch = [sys.executable, "-u", "-m", "pipeline.cli", "--workspace", str(workspace)]
     subprocess.run([*peacewatch, "sample"], check=True, stdout=subprocess.DEVNULL)
+    closed = subprocess.run(
+        [*peacewatch, "alerts", "--state", "resolved", "--json"], check=True, stdout=subprocess.PIPE
+    )
+    story = max(map(json.loads, closed.stdout.splitlines()), key=lambda alert: alert["findings"])
     environ = {**os.environ, "NO_COLOR": "1"}
     with subprocess.Popen([*peacewatch, "demo"], stdout=subprocess.PIPE, text=True, env=environ) as process:
         try:
@@ -181,6 +186,7 @@ def demo(workspace: Path) -> Iterator[Demo]:
                 passwords={role: found(said, rf"demo-{role}\s+(\S+)") for role in ROLES},
                 gateway=found(said, r"Gateway\s+(http\S+)"),
                 key=found(said, r"Its key\s+(\S+)"),
+                story=story["alert_id"],
             )
         finally:
             process.send_signal(signal.SIGINT)
@@ -222,7 +228,7 @@ def opened(browser: Browser, running: Demo, role: str | None, size: tuple[int, i
 def take(browser: Browser, running: Demo, picture: Picture, file: Path) -> None:
     """One picture."""
     page = opened(browser, running, picture.role, picture.size, picture.scheme)
-    page.goto(f"{running.url}{picture.path}")
+    page.goto(f"{running.url}{picture.path.format(story=running.story)}")
     picture.prepare(page)
     page.screenshot(path=file)
     page.context.close()
