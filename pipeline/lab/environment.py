@@ -32,6 +32,7 @@ def lab_environment(workspace: Workspace, environ: Mapping[str, str]) -> dict[st
     made = {**environ, "PEACEWATCH_WORKSPACE": str(workspace.root)}
     paths = [str(Path(__file__).parent), made.get("JUPYTER_CONFIG_PATH", "")]
     made["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
+    made.setdefault("HOLOVIEWSRC", str(Path(__file__).parent / "holoviews_rc.py"))
     if SCHEDULER not in environ:
         port = _free_port()
         made[SCHEDULER] = f"tcp://{_LOOPBACK}:{port}"
