@@ -173,6 +173,7 @@ def test_the_charts_hold_scores_people_and_the_drones_way(page: Any, served: Ser
     tell_purpose(page)
     expect(page.locator(".chart .bk-Figure")).to_be_visible()
     expect(page.locator(".map .bk-Figure")).to_be_visible()
+    expect(page.locator(".near .line")).to_have_count(2)
     lengths = page.evaluate(
         "() => [...Bokeh.documents[0]._all_models.values()].filter((model) => model.type === 'ColumnDataSource')"
         ".map((model) => Object.values(model.data).map((column) => [...column].length))"

@@ -49,7 +49,7 @@ function start(model, root, canvas, { el, number }) {
   write()
   document.addEventListener("peacewatch-theme", ({ detail: theme }) => model.send_msg({ theme }))
   document.addEventListener("visibilitychange", () => model.send_msg({ hidden: document.hidden }))
-  model.send_msg({ ready: true, theme: document.documentElement.dataset.theme, layers: chosen(model) })
+  model.send_msg({ ready: true, hidden: document.hidden, theme: document.documentElement.dataset.theme, layers: chosen(model) })
 }
 
 function key(event, canvas, plot) {
