@@ -29,13 +29,14 @@ CHECK_S = 5.0
 #: How often overdue alerts are looked for; while there are many, others get to write in between.
 ESCALATE_S = 1.0
 _BETWEEN_S = 0.05
-_THREADS, _SLOW_THREADS = 6, 2
+_THREADS, _SLOW_THREADS, _REPLAY_THREADS = 6, 2, 2
 
 
 class Site:
-    """The services of one workspace's dashboard: ``office`` (desk, users, audit), ``hub`` (news) and two pools.
+    """The services of one workspace's dashboard: ``office`` (desk, users, audit), ``hub`` (news) and three pools.
 
-    What may take longer than a second goes to the pool ``slow``, so that nobody's click waits for it.
+    What may take longer than a second goes to the pool ``slow``, so that nobody's click waits for it; what is read
+    for a replay goes to ``replay``, so that whoever looks at an alert does not wait for that either.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -48,6 +49,7 @@ class Site:
         self.fleet = FleetBoard(workspace)
         self.pool = ThreadPoolExecutor(_THREADS, "dashboard-work")
         self.slow = ThreadPoolExecutor(_SLOW_THREADS, "dashboard-slow")
+        self.replay = ThreadPoolExecutor(_REPLAY_THREADS, "dashboard-replay")
         self._visits: set[Visit] = set()
         self._lock = threading.Lock()
         self._turns = (Turns("doorkeeper", self._watch_sessions), Turns("escalation", self._escalate))
@@ -65,7 +67,7 @@ class Site:
             turns.close()
         self.hub.close()
         self.fleet.close()
-        for pool in (self.pool, self.slow):
+        for pool in (self.pool, self.slow, self.replay):
             pool.shutdown(cancel_futures=True)
         self.office.close()
 

@@ -11,7 +11,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -84,15 +84,17 @@ class Visit:
         then: Callable[[_T], None],
         failed: Callable[[PeacewatchError], None] | None = None,
         slow: bool = False,
+        pool: Executor | None = None,
     ) -> None:
         """Do ``work`` in a thread; ``then`` gets what it returned, under the page's lock.
 
         ``failed`` gets what it raised; what is no `PeacewatchError` is logged, and told in general words. What
-        reads much is ``slow``: others of its kind may make it wait, and it makes wait nobody else.
+        reads much is ``slow``: others of its kind may make it wait, and it makes wait nobody else; what has a
+        ``pool`` of its own names it.
         """
         if not self.over:
-            pool = self.site.slow if slow else self.site.pool
-            pool.submit(work).add_done_callback(partial(self._done, then, failed))
+            chosen = pool or (self.site.slow if slow else self.site.pool)
+            chosen.submit(work).add_done_callback(partial(self._done, then, failed))
 
     def seat(self, seats: Seats, call: Callable[[], None]) -> Seat:
         """A seat at a source of news, to be taken when the page is there; it is given up when the page is gone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +15,15 @@ import pytest
 from archive_helpers import BEGIN_US, Archive, report, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from site_helpers import employ
 
 from dashboards.replay.choices import LONGEST, Window, of_address, of_message
+from dashboards.replay.page import REPLAYED, ReplayPage
 from dashboards.replay.shelf import PIECE_US, Shelf
+from dashboards.site import Site
+from dashboards.visit import Visit
 from pipeline.desk.alerts import Finding, Recovery, advance
+from pipeline.desk.audit import Search
 from pipeline.desk.database import Database
 from pipeline.desk.office import Office
 from pipeline.desk.rows import as_shown, row_from_alert
@@ -332,3 +339,44 @@ def test_what_was_read_is_shared_and_bounded(workspace: Workspace) -> None:
     assert sum(shelf.has(files, first + at) for at in range(8)) <= 3
     assert shelf.piece(files, first + 7) is pieces[-1]
     assert not shelf.has(files[:1], first + 7), "another archive is another piece"
+
+
+# --- the page ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def visit(workspace: Workspace) -> Iterator[Visit]:
+    """An officer's visit to the page; nothing is drawn."""
+    site = Site(workspace)
+    site.start()
+    session = site.office.sessions.of_token(employ(site.office, "ana"))
+    assert session is not None
+    yield Visit(site, session, None, "/replay", {})
+    site.close()
+
+
+def test_of_several_windows_asked_for_at_once_only_the_last_is_read(visit: Visit) -> None:
+    pool, go = visit.site.replay, threading.Event()
+    busy = [pool.submit(go.wait, 20) for _ in range(2)]
+    page = ReplayPage(visit)
+    for minute in range(5):
+        begin = to_time(BEGIN_US + minute * MINUTE_US)
+        assert begin is not None
+        page._heard({"open": {"from": begin.isoformat(), "minutes": 15}})
+    assert visit.site.slow.submit(lambda: True).result(20), "other pages do not wait for it"
+    go.set()
+    assert all(one.result(20) for one in busy)
+    pool.shutdown()
+    looks = visit.site.office.audit(Search(action=REPLAYED))
+    assert [row["details"]["from"] for row in looks] == [to_time(BEGIN_US + 4 * MINUTE_US).isoformat()]  # type: ignore[union-attr]
+
+
+def test_a_page_that_was_closed_opens_nothing(visit: Visit) -> None:
+    pool, go = visit.site.replay, threading.Event()
+    busy = [pool.submit(go.wait, 20) for _ in range(2)]
+    ReplayPage(visit)._heard({"newest": True})
+    visit.leave()
+    go.set()
+    assert all(one.result(20) for one in busy)
+    pool.shutdown()
+    assert visit.site.office.audit(Search(action=REPLAYED)) == []

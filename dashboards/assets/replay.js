@@ -159,8 +159,13 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
       made.addEventListener("click", act)
       return made
     }
-    const busy = (on) => form.classList.toggle("busy", on)
+    // The fields keep the focus: they are not disabled, but nothing is asked for meanwhile.
+    const busy = (on) => {
+      form.classList.toggle("busy", on)
+      form.setAttribute("aria-busy", String(on))
+    }
     const ask = (message) => {
+      if (form.classList.contains("busy")) return
       busy(true)
       player.pause()
       send(message)

@@ -101,11 +101,16 @@ class ReplayPage(pn.viewable.Viewer):
             self._select(message["select"])
 
     def _open(self, choose: Callable[[], Window | None]) -> None:
-        """Open a window; None is the last hour that has data."""
+        """Open a window; None is the last hour that has data. What was to be opened before is left alone."""
         self._opening += 1
         number, visit = self._opening, self._visit
 
+        def unwanted() -> bool:
+            return visit.over or number != self._opening
+
         def read() -> tuple[Showing | None, dict[str, Any]]:
+            if unwanted():
+                return None, {}
             visit.require(Right.REPLAY)
             named = visit.may(Right.SEE_PEOPLE)
             window = choose()
@@ -116,13 +121,15 @@ class ReplayPage(pn.viewable.Viewer):
                 return None, {}
             showing = open_window(visit.site, self._shelf, files, window, named)
             said = showing.message()
+            if unwanted():
+                return None, {}
             if named:
                 people = len({story.alert["citizen_key"] for story in showing.cast.stories})
                 visit.look(Right.SEE_PEOPLE, REPLAYED, details=_span(window) | {"people": people})
             return showing, said | {"people": self._people() if named else {}}
 
         def show(opened: tuple[Showing | None, dict[str, Any]]) -> None:
-            if number != self._opening:
+            if unwanted():
                 return
             before, (self._showing, said) = self._showing, opened
             if before is not None:
@@ -132,7 +139,11 @@ class ReplayPage(pn.viewable.Viewer):
                 self._wanted = self._showing.window.at_us
                 self._next()
 
-        visit.in_thread(read, show, self._failed, slow=True)
+        def failed(error: PeacewatchError) -> None:
+            if not unwanted():
+                self._failed(error)
+
+        visit.in_thread(read, show, failed, pool=visit.site.replay)
 
     def _people(self) -> dict[str, Any]:
         """Who is who among those who worked on alerts."""
@@ -157,7 +168,12 @@ class ReplayPage(pn.viewable.Viewer):
             self._busy = False
             self._failed(error)
 
-        self._visit.in_thread(lambda: showing.frame(at_us), show, failed, slow=not showing.is_ready(at_us))
+        self._visit.in_thread(
+            lambda: showing.frame(at_us),
+            show,
+            failed,
+            pool=None if showing.is_ready(at_us) else self._visit.site.replay,
+        )
 
     def _show(self, showing: Showing, frame: Frame) -> None:
         self._map.show(frame.picture)
@@ -204,7 +220,7 @@ class ReplayPage(pn.viewable.Viewer):
             self._reading = False
             self._failed(error)
 
-        self._visit.in_thread(lambda: showing.load(missing), done, failed, slow=True)
+        self._visit.in_thread(lambda: showing.load(missing), done, failed, pool=self._visit.site.replay)
 
     def _select(self, alert_id: Any) -> None:
         """Show what happened to an alert; that somebody looks is audited."""
