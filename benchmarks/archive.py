@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +26,7 @@ import psutil
 
 from pipeline import open_workspace
 
-_START = "2026-09-01"
+_START, _DAYS = "2026-09-01", 30
 _POLL_S = 0.05
 
 
@@ -55,7 +56,7 @@ def make(root: Path, reports: int) -> None:
 
     lines = root.with_suffix(".ndjson")
     peacewatch("init", "--force", "Large city")
-    simulated = ["--days", "30", "--drones", str(max(1, reports // 43_200)), "--start", _START]
+    simulated = ["--days", str(_DAYS), "--drones", str(max(1, reports // (_DAYS * 1440))), "--start", _START]
     peacewatch("simulate", "--reports", str(reports), "--seed", "1", *simulated, "--out", str(lines))
     peacewatch("ingest", str(lines))
     lines.unlink()
@@ -108,8 +109,8 @@ def weekday_hour_duckdb(root: Path) -> Callable[[], str]:
 
     def work() -> str:
         rows = sightings.duckdb(columns=["time", "peacescore"])
-        found = rows.aggregate("isodow(time) AS weekday, hour(time) AS hour, count(*) AS n, avg(peacescore) AS mean")
-        table = found.fetchall()
+        utc = rows.project("timezone('UTC', time) AS utc, peacescore")
+        table = utc.aggregate("isodow(utc) AS weekday, hour(utc) AS hour, count(*) AS n, avg(peacescore)").fetchall()
         return f"{len(table)} groups of {sum(row[2] for row in table):,}"
 
     return work
@@ -136,7 +137,8 @@ def weekday_hour_dask_frame(root: Path) -> Callable[[], str]:
 
     def work() -> str:
         sightings = catalogue(workspace=str(root)).sightings.read()
-        groups = sightings.groupby([sightings.time.dt.day_of_week, sightings.time.dt.hour])
+        time = sightings.time.dt
+        groups = sightings.groupby([time.day_of_week.rename("weekday"), time.hour.rename("hour")])
         table = groups.peacescore.agg(["count", "mean"]).compute()
         return f"{len(table)} groups of {int(table['count'].sum()):,}"
 
@@ -144,11 +146,12 @@ def weekday_hour_dask_frame(root: Path) -> Callable[[], str]:
 
 
 def weekday_hour_cube(root: Path) -> Callable[[], str]:
-    """The same from the cube."""
+    """The same from the cube, of the month that was simulated: clocks that were off are in other months."""
     workspace = open_workspace(root)
+    end = datetime.fromisoformat(_START) + timedelta(days=_DAYS)
 
     def work() -> str:
-        bins = workspace.cube()[["sightings", "score_sum"]].sum(["lat", "lon"]).to_dataframe()
+        bins = workspace.cube(start=_START, end=end)[["sightings", "score_sum"]].sum(["lat", "lon"]).to_dataframe()
         table = bins.groupby([bins.index.day_of_week, bins.index.hour]).sum()
         return f"{len(table)} groups of {int(table['sightings'].sum()):,}"
 

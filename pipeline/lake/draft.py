@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec
+from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
@@ -69,7 +69,7 @@ class Draft:
                 chunks=(BINS_A_CHUNK, *grid.tile),
                 dtype=variable.dtype,
                 fill_value=variable.fill,
-                compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+                compressors=ZstdCodec(level=1),
                 dimension_names=_DIMENSIONS,
                 attributes=about,
             )
