@@ -20,6 +20,7 @@ from site_helpers import employ
 from dashboards.replay.choices import LONGEST, Window, of_address, of_message
 from dashboards.replay.page import REPLAYED, ReplayPage
 from dashboards.replay.shelf import PIECE_US, Shelf
+from dashboards.replay.showing import open_window
 from dashboards.site import Site
 from dashboards.visit import Visit
 from pipeline.desk.alerts import Finding, Recovery, advance
@@ -230,8 +231,10 @@ def test_reports_that_the_cube_has_not_taken_in_are_counted_too(workspace: Works
     assert counts(cube.attrs, charts_of(cube, BEGIN_US, end, grid)) == [*right, 1]
 
 
-def test_alerts_are_read_with_what_became_of_them(tmp_path: Path) -> None:
-    workspace = Workspace.create(tmp_path / "force", "Police of Test")
+@pytest.fixture
+def alerted(tmp_path: Path) -> Workspace:
+    """One citizen who is bad, worse, good and bad again, ten minutes apart."""
+    workspace = Workspace.create(tmp_path / "alerted", "Police of Test")
     scores = {0: 8.0, 10: 3.0, 20: 60.0, 30: 4.0}
     sightings = [
         report("a", minute, minute, score=score, peacescore=score, citizen_key=7, position=0)
@@ -251,11 +254,15 @@ def test_alerts_are_read_with_what_became_of_them(tmp_path: Path) -> None:
         [{n: getattr(one, n, 60.0) for n in RECOVERIES.names} for one in good], RECOVERIES
     )
     office.desk.apply("log/0", 4, findings, recoveries)
+    office.close()
+    return workspace
 
+
+def test_alerts_are_read_with_what_became_of_them(alerted: Workspace) -> None:
     def cast(begin: int, end: int, limit: int = 10) -> Any:
-        with closing(Database(workspace.desk_url)) as database:
+        with closing(Database(alerted.desk_url)) as database:
             window = BEGIN_US + begin * MINUTE_US, BEGIN_US + end * MINUTE_US
-            return read_alerts(database, workspace.lake_path, RULE, *window, limit)
+            return read_alerts(database, alerted.lake_path, RULE, *window, limit)
 
     [story] = cast(-10, 60).stories
     assert [(turn.what, (turn.at - BEGIN_US) // MINUTE_US) for turn in story.turns] == [
@@ -267,7 +274,6 @@ def test_alerts_are_read_with_what_became_of_them(tmp_path: Path) -> None:
     assert cast(5, 9).per_minute == ()
     assert len(cast(5, 9).stories) == 1, "it still stood"
     assert cast(-10, 60, limit=0).more
-    office.close()
 
 
 # --- windows -----------------------------------------------------------------------
@@ -380,3 +386,17 @@ def test_a_page_that_was_closed_opens_nothing(visit: Visit) -> None:
     assert all(one.result(20) for one in busy)
     pool.shutdown()
     assert visit.site.office.audit(Search(action=REPLAYED)) == []
+
+
+def test_what_a_page_did_not_get_is_not_taken_for_what_it_has(alerted: Workspace) -> None:
+    site = Site(alerted)
+    window = Window(BEGIN_US - 10 * MINUTE_US, BEGIN_US + 50 * MINUTE_US, BEGIN_US)
+    files = newest(alerted.lake_path / "reports").files
+    showing = open_window(site, Shelf(), files, window, names=True)
+    shown = showing.frame(BEGIN_US, {})
+    assert [row["severity"] for row in shown.rows] == ["high"]
+    showing.frame(BEGIN_US - MINUTE_US, shown.told)  # nobody gets this one
+    before = showing.frame(BEGIN_US - MINUTE_US, shown.told)
+    assert (before.rows, before.gone, before.told) == ([], list(shown.told), {})
+    assert showing.frame(BEGIN_US, shown.told).rows == []
+    site.close()

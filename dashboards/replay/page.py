@@ -24,7 +24,7 @@ from dashboards.files import script, styles
 from dashboards.map.alert_map import AlertMap
 from dashboards.replay.choices import Window, of_address, of_message
 from dashboards.replay.shelf import PIECE_US, Shelf
-from dashboards.replay.showing import MOST_ALERTS, Frame, Showing, open_window
+from dashboards.replay.showing import MOST_ALERTS, Frame, Showing, Told, open_window
 from dashboards.site import Site
 from dashboards.view import PageView
 from dashboards.visit import Visit
@@ -66,6 +66,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._zone = ZoneInfo(settings.force.timezone)
         self._shelf = _shelves.setdefault(site, Shelf())
         self._showing: Showing | None = None
+        self._told: Told = {}
         self._opening = 0
         self._wanted: int | None = None
         self._speed = 1.0
@@ -131,10 +132,10 @@ class ReplayPage(pn.viewable.Viewer):
         def show(opened: tuple[Showing | None, dict[str, Any]]) -> None:
             if unwanted():
                 return
-            before, (self._showing, said) = self._showing, opened
-            if before is not None:
-                self._take_away(before.told)
-            self._view.tell({"window": said, "gone": before.told if before is not None else []})
+            self._showing, said = opened
+            gone, self._told = list(self._told), {}
+            self._take_away(gone)
+            self._view.tell({"window": said, "gone": gone})
             if self._showing is not None:
                 self._wanted = self._showing.window.at_us
                 self._next()
@@ -156,7 +157,7 @@ class ReplayPage(pn.viewable.Viewer):
         if self._busy or showing is None or at_us is None:
             return
         at_us = min(max(at_us, showing.window.begin_us), showing.window.end_us)
-        self._busy, self._wanted = True, None
+        self._busy, self._wanted, told = True, None, self._told
 
         def show(frame: Frame) -> None:
             self._busy = False
@@ -166,18 +167,18 @@ class ReplayPage(pn.viewable.Viewer):
 
         def failed(error: PeacewatchError) -> None:
             self._busy = False
-            self._failed(error)
+            if showing is self._showing:
+                self._failed(error)
+            else:
+                self._next()
 
-        self._visit.in_thread(
-            lambda: showing.frame(at_us),
-            show,
-            failed,
-            pool=None if showing.is_ready(at_us) else self._visit.site.replay,
-        )
+        pool = None if showing.is_ready(at_us) else self._visit.site.replay
+        self._visit.in_thread(lambda: showing.frame(at_us, told), show, failed, pool=pool)
 
     def _show(self, showing: Showing, frame: Frame) -> None:
         self._map.show(frame.picture)
         self._map.update([self._marked(row, frame.at_us / 1000) for row in frame.rows])
+        self._told = frame.told
         self._take_away(frame.gone)
         rows = [row | {"revision": self._revision} for row in frame.rows]
         ready = showing.ready_until(frame.at_us, self._ahead) / 1000

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,14 +49,22 @@ _NOBODY = "an officer"
 _WORKERS = ("acknowledged_by", "assigned_to", "resolved_by")
 
 
+#: The alerts that a page has: how many turns each had taken, and whether it was silenced.
+Told = Mapping[str, tuple[int, bool]]
+
+
 @dataclass(frozen=True)
 class Frame:
-    """What a page shows at ``at_us``: the map's picture, the alerts that differ and those that are not there."""
+    """What a page shows at ``at_us``: the map's picture, the alerts that differ and those that are not there.
+
+    With it, the page has what is ``told``.
+    """
 
     at_us: int
     picture: Picture
     rows: list[Row]
     gone: list[str]
+    told: Told
 
 
 @dataclass
@@ -73,34 +81,27 @@ class Showing:
     names: bool
     nearest_us: int | None
     trouble: str | None
-    _told: dict[str, tuple[int, bool]] = field(default_factory=dict)
     _joined: tuple[tuple[int, ...], Reports] | None = None
     _frames: int = 0
 
-    @property
-    def told(self) -> list[str]:
-        """The alerts that the page has."""
-        return list(self._told)
-
-    def frame(self, at_us: int) -> Frame:
-        """What is to be shown at an instant, against the frame before."""
+    def frame(self, at_us: int, told: Told) -> Frame:
+        """What is to be shown at an instant by a page that has what is ``told``."""
         fleet = self._reports(at_us).at(at_us)
         silent = fleet.silent(at_us, self.site.settings.dashboard.silent_after_s)
         self._frames += 1
         picture = Picture(self._frames, fleet, silent, self.charts.heat, self.grid, at_us)
-        changed, gone = [], []
+        changed: list[Mapping[str, Any] | None] = []
+        now: dict[str, tuple[int, bool]] = {}
         for story in self.cast.stories:
             alert_id, place = story.alert["alert_id"], story.place(at_us)
             if place == 0:
-                if self._told.pop(alert_id, None):
-                    gone.append(alert_id)
                 continue
             row = story.turns[place - 1].values
             silenced = (to_ms(row["silenced_until"]) or 0) * 1000 > at_us
-            if self._told.get(alert_id) != (place, silenced):
-                self._told[alert_id] = place, silenced
+            now[alert_id] = place, silenced
+            if told.get(alert_id) != now[alert_id]:
                 changed.append(story.at(at_us))
-        return Frame(at_us, picture, self._rows(changed), gone)
+        return Frame(at_us, picture, self._rows(changed), [one for one in told if one not in now], now)
 
     def is_ready(self, at_us: int) -> bool:
         """Whether an instant can be shown without reading."""
