@@ -171,6 +171,28 @@ def test_what_officers_did_counts_from_when_they_did_it() -> None:
         "opened", "acknowledged", "silenced", "assigned", "resolved", "reopened"]  # fmt: skip
 
 
+def test_what_a_later_sighting_said_is_not_shown_before_it() -> None:
+    """An alert from long before the window: where its citizen was then was not read."""
+
+    def minute(at: int) -> int:
+        return BEGIN_US + at * MINUTE_US
+
+    alert = alert_row(time=to_time(minute(90)), score=3.0, lat=48.9, words=["now"], findings=3)
+    seen = [Seen(minute(at), score, score, "argued", 48.8, 2.3, "a") for at, score in ((70, 6.0), (80, 4.0))]
+    for known in (seen, []):  # without any, too much was seen to be followed
+        story = tell(alert, known, [], RULE)
+        was = story.at(minute(60))
+        assert was is not None
+        hidden = {"score": None, "lat": None, "lon": None, "action": None, "words": [], "time": alert["first_time"]}
+        assert {name: was[name] for name in hidden} == hidden
+        now = story.at(minute(90))
+        assert now is not None
+        assert (now["score"], now["lat"], now["words"], now["findings"]) == (3.0, 48.9, ["now"], 3)
+    middle = tell(alert, seen, [], RULE).at(minute(85))
+    assert middle is not None
+    assert (middle["score"], middle["lat"], middle["words"], middle["findings"]) == (4.0, 48.8, [], 3)
+
+
 # --- reading -----------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 Pure. Sightings change it as they do on the desk: a worse score raises its severity, a
 good one lets it recover, a bad one after that opens it again. Of what was seen before
-the sightings that were read, the alert is believed as it stands now.
+the sightings that were read, severity, worst score and count are believed as they are
+now; what a later sighting said is not shown before its time, but left open.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _UNTOUCHED: dict[str, Any] = {
 }
 #: What only the newest bad sighting of all is known to have had around it.
 _OF_LATEST: dict[str, Any] = {"words": [], "others": []}
+#: What an alert says of its newest bad sighting, before that was seen.
+_NOT_SEEN: dict[str, Any] = dict.fromkeys(("score", "peacescore", "action", "lat", "lon", "drone_id")) | _OF_LATEST
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,16 @@ def tell(alert: Row, seen: Iterable[Seen], deeds: Iterable[Row], rule: ScoreRule
     """The story of an alert as readers get it, from sightings of its citizen and its rows of the audit."""
     opened = to_microseconds(alert["first_time"])
     sightings = sorted((one for one in seen if one.time >= opened), key=lambda one: one.time)
-    grades = _grades(sightings, rule)
-    values = dict(_UNTOUCHED)
+    graded = list(zip(sightings, _grades(sightings, rule), strict=True))
+    newest, values = _newest(alert), dict(_UNTOUCHED)
     if sightings and sightings[0].time == opened:
-        values |= _first(alert, sightings.pop(0), grades.pop(0))
+        values |= _first(alert, *graded.pop(0))
+    elif newest.time > opened:
+        values |= _NOT_SEEN | {"time": alert["first_time"]}
+        graded = [pair for pair in graded if pair[0].time != newest.time]
+        graded.append((newest, (alert["severity"], alert["threshold"])))
     turns = [Turn(opened, "opened", values)]
-    events = [(one.time, 0, _sighting(alert, one, grade)) for one, grade in zip(sightings, grades, strict=True)]
+    events = [(one.time, 0, _sighting(alert, one, grade)) for one, grade in graded]
     if alert["recovered_at"] is not None:
         events.append((to_microseconds(alert["recovered_at"]), 1, _recovery(alert["recovered_at"])))
     events += [(max(opened, to_microseconds(deed["at"])), 2, _deed(deed)) for deed in deeds]
@@ -122,6 +129,12 @@ def _first(alert: Row, one: Seen, grade: _Grade) -> dict[str, Any]:
     return _of(alert, one) | worst | {"findings": 1}
 
 
+def _newest(alert: Row) -> Seen:
+    """The newest bad sighting of all, which the alert tells of."""
+    values = (alert[name] for name in ("score", "peacescore", "action", "lat", "lon", "drone_id"))
+    return Seen(to_microseconds(alert["time"]), *values)
+
+
 def _of(alert: Row, one: Seen) -> dict[str, Any]:
     """What a bad sighting says of an alert."""
     latest = one.time == to_microseconds(alert["time"])
@@ -133,7 +146,7 @@ def _of(alert: Row, one: Seen) -> dict[str, Any]:
         "lat": one.lat,
         "lon": one.lon,
         "drone_id": one.drone_id,
-        **({} if latest else _OF_LATEST),
+        **({name: alert[name] for name in _OF_LATEST} if latest else _OF_LATEST),
     }
 
 
@@ -148,7 +161,7 @@ def _sighting(alert: Row, one: Seen, grade: _Grade) -> _Event:
             "severity": min(known["severity"], grade[0], key=SEVERITIES.index),
             "threshold": grade[1],
             "worst_peacescore": float(np.fmin(known["worst_peacescore"], one.peacescore)),
-            "findings": known["findings"] + 1,
+            "findings": min(known["findings"] + 1, alert["findings"]),
             "state": OPEN,
             "recovered_at": None,
         }
