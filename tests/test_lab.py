@@ -15,6 +15,7 @@ import pytest
 from conftest import command
 from site_helpers import PASSWORD, employ
 
+from dashboards.listening import listening
 from pipeline.desk.office import Office
 from pipeline.lab.environment import lab_environment
 from pipeline.lab.notebooks import FOLDER, copy_notebooks, shipped_notebooks
@@ -78,6 +79,22 @@ def test_braces_in_a_workspaces_path_mean_nothing(tmp_path: Path) -> None:
     servers = configuration(Workspace.create(tmp_path / "{port}"))["ServerProxy"]["servers"]
     filled = [part.format(port=1, base_url="/") for part in servers["peacewatch"]["command"]]
     assert str(tmp_path / "{port}") in filled
+
+
+def test_the_tiles_dashboard_is_plain_whatever_the_settings_say(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path)
+    settings = (tmp_path / "peacewatch.toml").read_text()
+    for name, value in {
+        "certificate": "chain.pem",
+        "certificate_key": "key.pem",
+        "url": "https://desk.example",
+    }.items():
+        settings = settings.replace(f'\n{name} = ""', f'\n{name} = "{value}"', 1)
+    (tmp_path / "peacewatch.toml").write_text(settings)
+    assert Workspace.open(tmp_path, {}).settings.dashboard.certificate_key == "key.pem"
+    environ = configuration(workspace)["ServerProxy"]["servers"]["peacewatch"]["environment"]
+    where = listening(Workspace.open(tmp_path, environ).settings.dashboard, tmp_path, "127.0.0.1")
+    assert (where.tls, where.url(5006)) == (None, "http://127.0.0.1:5006")
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ def _dashboard(workspace: Workspace) -> dict[str, Any]:
     command = [sys.executable, "-m", "pipeline.cli", "--workspace", _literal(workspace.root), "dashboard"]
     return {
         "command": [*command, "--host", "127.0.0.1", "--port", "{port}"],
+        # Plain, whatever the force's own dashboard is: JupyterLab asks it, on this machine.
+        "environment": {f"PEACEWATCH_DASHBOARD_{name}": "" for name in ("CERTIFICATE", "CERTIFICATE_KEY", "URL")},
         "timeout": _PATIENCE_S,
         "request_headers_override": {"Origin": "http://localhost:{port}"},
         # In the category "Notebook" alone does JupyterLab show a tile's picture.
