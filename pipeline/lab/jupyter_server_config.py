@@ -1,4 +1,7 @@
-"""JupyterLab's configuration, found by ``JUPYTER_CONFIG_PATH``; a user's own goes before it."""
+"""JupyterLab's configuration, found by ``JUPYTER_CONFIG_PATH``.
+
+It goes before a user's own; the command line goes before it.
+"""
 
 import os
 
