@@ -16,6 +16,7 @@ from distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.analysis import Archive
 from pipeline.backtest import NEVER, Backtest, backtest, candidate
 from pipeline.backtest.candidate import as_candidate, candidate_from_file, duration_us, grouping_from
 from pipeline.backtest.compare import CANDIDATE, TODAY, verdicts
@@ -25,6 +26,7 @@ from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
 from pipeline.desk.noise import Grouping, incidents
 from pipeline.errors import StorageError, UsageError
+from pipeline.lake.tables import Lake
 from pipeline.rules import rule_from_settings
 from pipeline.sample import make_sample
 from pipeline.workspace import Rules, Workspace
@@ -139,6 +141,14 @@ def test_a_cluster_of_ones_own_gives_the_same_and_tells_how_far_it_is(unworked: 
     assert there.alerts.equals(backtest(unworked, {"threshold": 12}).alerts)
     assert seen == sorted(seen)
     assert seen[-1] == (there.sightings, there.sightings)
+
+
+def test_an_archive_may_lie_where_a_glob_would_read_otherwise(unworked: Workspace, tmp_path: Path) -> None:
+    there = Workspace.open(shutil.copytree(unworked.root, tmp_path / "it's [1]*"))
+    assert backtest(there, {}).alerts.equals(backtest(unworked, {}).alerts)
+    archives = [Archive(Lake(workspace.lake_path)) for workspace in (there, unworked)]
+    first, second = (archive.scan("sightings", ["report_id"]).collect() for archive in archives)
+    assert first.equals(second)
 
 
 def test_a_torn_archive_is_told_in_words(unworked: Workspace, tmp_path: Path) -> None:

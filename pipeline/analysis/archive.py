@@ -85,7 +85,7 @@ class Archive:
         if not paths:
             schema = pa.schema([TABLES[name].field(column) for column in columns]).remove_metadata()
             return pl.DataFrame(schema.empty_table()).lazy()
-        rows = pl.scan_parquet([self._path / name / path for path in paths], hive_partitioning=False)
+        rows = pl.scan_parquet([self._path / name / path for path in paths], glob=False, hive_partitioning=False)
         return rows.filter(span.holds(pl.col("time"))).select(columns)
 
 

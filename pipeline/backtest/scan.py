@@ -110,7 +110,7 @@ def recover(piece: Piece, rules: Sequence[ScoreRule], span: Span, marks: Sequenc
 
 
 def _scan(piece: Piece, span: Span, matter: pl.Expr, columns: list[str]) -> pl.LazyFrame:
-    rows = pl.scan_parquet(list(piece.sightings), hive_partitioning=False)
+    rows = pl.scan_parquet(list(piece.sightings), glob=False, hive_partitioning=False)
     return rows.filter(matter & span.holds(pl.col("time"))).select(columns)
 
 
@@ -125,7 +125,7 @@ def _accepted(piece: Piece, report_ids: pl.Series) -> pl.DataFrame:
     ids = pl.LazyFrame({"report_id": report_ids.unique()})
     if not piece.reports:
         return pl.DataFrame(schema={"report_id": pl.Int64, "accepted_at": pl.Int64})
-    rows = pl.scan_parquet(list(piece.reports), hive_partitioning=False).select("report_id", "accepted_at")
+    rows = pl.scan_parquet(list(piece.reports), glob=False, hive_partitioning=False).select("report_id", "accepted_at")
     return rows.join(ids, on="report_id", how="semi").sort("report_id").with_columns(_integer("accepted_at")).collect()
 
 
