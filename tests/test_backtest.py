@@ -222,6 +222,7 @@ def test_the_command_tells_people_the_answer(unworked: Workspace) -> None:
         (["--start", "yesterday-ish"], "is no moment"),
         (["--rules", "x.toml", "--threshold", "12"], "leave --rules out"),
         (["--rules", "nowhere.toml"], "cannot be read"),
+        (["--scheduler", "host"], "write host and port, such as tcp://127.0.0.1:8786"),
     ],
 )
 def test_wrong_usage_says_what_is_right(
