@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import dask
 import polars as pl
 import pytest
 from conftest import command, peacewatch
@@ -25,7 +26,7 @@ from pipeline.cli import main
 from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
 from pipeline.desk.noise import Grouping, incidents
-from pipeline.errors import StorageError, UsageError
+from pipeline.errors import PeacewatchError, StorageError, UsageError
 from pipeline.lake.tables import Lake
 from pipeline.rules import rule_from_settings
 from pipeline.sample import make_sample
@@ -141,6 +142,21 @@ def test_a_cluster_of_ones_own_gives_the_same_and_tells_how_far_it_is(unworked: 
     assert there.alerts.equals(backtest(unworked, {"threshold": 12}).alerts)
     assert seen == sorted(seen)
     assert seen[-1] == (there.sightings, there.sightings)
+
+
+def test_a_cluster_that_starts_workers_when_there_is_work_does_so(unworked: Workspace) -> None:
+    with Client(processes=False, n_workers=0, threads_per_worker=1, dashboard_address=None) as client:
+        client.cluster.adapt(minimum=0, maximum=1, interval="100ms", wait_count=100)
+        assert backtest(unworked, {}, client=client).count("kept") > 50
+
+
+def test_a_cluster_without_workers_says_what_is_missing(unworked: Workspace) -> None:
+    with (
+        Client(processes=False, n_workers=0, dashboard_address=None) as client,
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(PeacewatchError, match=f"start some with `dask worker {client.scheduler.address}`"),
+    ):
+        backtest(unworked, {}, client=client)
 
 
 def test_an_archive_may_lie_where_a_glob_would_read_otherwise(unworked: Workspace, tmp_path: Path) -> None:

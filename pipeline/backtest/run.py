@@ -53,7 +53,9 @@ def alerts_of(
     """
     total = sum(piece.rows for piece in pieces)
     rules = [candidate.rule for candidate in candidates]
-    with _cluster(client, workers, total) as cluster, _explained():
+    with _cluster(client, workers, total) as cluster, _explained(cluster):
+        # Waits for a worker with a task, as clusters that adapt start none for nothing.
+        cluster.submit(int, pure=False).result(timeout=dask.config.get("distributed.comm.timeouts.connect"))
         count = _Count(progress, total)
         marks = [mark(one) for one in _findings(cluster, pieces, rules, span, count)]
         good = _good(cluster, pieces, rules, span, marks, count)
@@ -127,7 +129,7 @@ def _each(
         piece_of[future] = piece
         return future
 
-    ahead = 2 * sum(client.nthreads().values())
+    ahead = max(1, 2 * sum(client.nthreads().values()))
     first = [submit(piece) for piece in islice(waiting, ahead)]
     running = as_completed(first, loop=client.loop)
     for future in running:
@@ -175,10 +177,15 @@ def _cluster(client: Client | None, workers: int, rows: int) -> Iterator[Client]
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(client: Client) -> Iterator[None]:
     """Says in words for people what went wrong with files or workers."""
     try:
         yield
+    except TimeoutError as error:
+        address = client.scheduler.address  # type: ignore[union-attr]
+        raise PeacewatchError(
+            f"no Dask worker of the scheduler at {address} answers: start some with `dask worker {address}`"
+        ) from error
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StorageError(f"the archive cannot be read ({reason}): `peacewatch verify` finds what is torn") from error
