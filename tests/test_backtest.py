@@ -25,7 +25,10 @@ from pipeline.backtest.fold import ALERTS, KEPT, Close, Closing, Stay, earliest,
 from pipeline.cli import main
 from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
+from pipeline.desk.audit import Actor
 from pipeline.desk.noise import Grouping, incidents
+from pipeline.desk.office import Office
+from pipeline.desk.work import Action
 from pipeline.errors import PeacewatchError, StorageError, UsageError
 from pipeline.lake.tables import Lake
 from pipeline.rules import rule_from_settings
@@ -165,6 +168,15 @@ def test_an_archive_may_lie_where_a_glob_would_read_otherwise(unworked: Workspac
     archives = [Archive(Lake(workspace.lake_path)) for workspace in (there, unworked)]
     first, second = (archive.scan("sightings", ["report_id"]).collect() for archive in archives)
     assert first.equals(second)
+
+
+def test_what_was_accepted_long_afterwards_has_been_judged_all_the_same(unworked: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace.open(shutil.copytree(unworked.root, tmp_path / "judged"))
+    with closing(Office(workspace)) as office:
+        alerts = [alert["alert_id"] for alert in office.desk.alerts()]
+        office.cases.act([Action("resolve", alert, 0, reason="helped") for alert in alerts], Actor("ann"))
+    lost = backtest(workspace, {"threshold": 1}, closes_after="2h").lost_outcomes
+    assert lost["helped"] == sum(lost.values()) > 0
 
 
 def test_a_torn_archive_is_told_in_words(unworked: Workspace, tmp_path: Path) -> None:

@@ -89,10 +89,12 @@ def closing_of(desk: pl.DataFrame, closes_after: str, now: datetime | None = Non
 def outcomes_of(alerts: pl.DataFrame, desk: pl.DataFrame) -> pl.DataFrame:
     """``alerts`` (of `fold`) with ``outcome``: what the desk's alert of that subject at that time turned out to be."""
     begin = pl.col("accepted_at").cast(pl.Int64)
+    # Reports may be accepted long after an alert closed by event time.
+    until = pl.max_horizontal(pl.col("closed_at").cast(pl.Int64).fill_null(_FAR), begin)
     met = (
         alerts.lazy()
         .with_row_index("row")
-        .with_columns(begin=begin, until=pl.col("closed_at").cast(pl.Int64).fill_null(_FAR))
+        .with_columns(begin=begin, until=until)
         .join(
             desk.lazy().select("rule", "citizen_key", "outcome", "resolved_at", "alert_id", desk_begin="accepted_at"),
             on=["rule", "citizen_key"],
