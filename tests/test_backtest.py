@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis import Archive
-from pipeline.backtest import NEVER, Backtest, backtest, candidate
+from pipeline.backtest import AS_THE_DESK, NEVER, Backtest, backtest, candidate
 from pipeline.backtest.candidate import as_candidate, candidate_from_file, duration_us, grouping_from
 from pipeline.backtest.compare import CANDIDATE, TODAY, verdicts
 from pipeline.backtest.fold import ALERTS, KEPT, Close, Closing, Stay, earliest, first_good, fold, lives, mark
+from pipeline.backtest.officers import closing_of
 from pipeline.cli import main
 from pipeline.desk import Desk
 from pipeline.desk.alerts import RESOLVED, Finding, Recovery, advance, in_order
@@ -373,6 +374,17 @@ def test_an_alert_closes_when_the_desk_closed_the_one_of_that_person() -> None:
     assert [minutes(life) for life in lives(events, desk, 0, LATE_US)] == [
         (0, 9, 10), (11, 11, 16), (20, 20, 25), (31, 900, None),
     ]  # fmt: skip
+
+
+def test_an_alert_ends_where_the_next_begins() -> None:
+    """The second was accepted before the first was resolved, and taken in afterwards."""
+    begins, ends = [0, 6 * MINUTE], [8 * MINUTE, 20 * MINUTE]
+    desk = pl.DataFrame(
+        {"rule": "score", "citizen_key": 1, "accepted_at": begins, "raised_at": begins, "resolved_at": ends}
+    )
+    events = [finding(1, minute, minute) for minute in (0, 5, 6, 9)]
+    closes, _ = closing_of(desk, AS_THE_DESK)
+    assert [minutes(life) for life in lives(events, closes, 0, LATE_US)] == [(0, 5, 6), (6, 9, 20)]
 
 
 def test_what_arrives_late_belongs_to_the_alert_that_is_open_on_arrival() -> None:

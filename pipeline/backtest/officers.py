@@ -74,8 +74,11 @@ def closing_of(desk: pl.DataFrame, closes_after: str, now: datetime | None = Non
         return Closing({}, after_us), f"every alert is closed {duration_text(after_us)} after it opened"
     if not desk["resolved_at"].count():
         return Closing({}, None), "no alert is ever closed, as the desk has not resolved any"
+    # What was accepted before its alert was resolved may open the next one: the desk takes it in when it runs.
+    following = pl.col("accepted_at").shift(-1).over("rule", "citizen_key")
+    ends = pl.min_horizontal("resolved_at", pl.when(following > pl.col("accepted_at")).then(following))
     stays: dict[tuple[str, int], list[Stay]] = {}
-    for rule, key, begin, end in desk.select("rule", "citizen_key", "accepted_at", "resolved_at").iter_rows():
+    for rule, key, begin, end in desk.select("rule", "citizen_key", "accepted_at", ends).iter_rows():
         stays.setdefault((rule, key), []).append(Stay(begin, end))
     at = to_microseconds(now or datetime.now(UTC))
     over = desk.filter(pl.col("resolved_at").is_not_null())
