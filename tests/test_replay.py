@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from dashboards.replay.showing import open_window
 from dashboards.site import Site
 from dashboards.visit import Visit
 from pipeline.desk.alerts import Finding, Recovery, advance
-from pipeline.desk.audit import Search
+from pipeline.desk.audit import Actor, Search
 from pipeline.desk.database import Database
 from pipeline.desk.office import Office
 from pipeline.desk.rows import as_shown, row_from_alert
+from pipeline.desk.silences import Silence
 from pipeline.desk.times import to_microseconds, to_time
+from pipeline.desk.work import Action
 from pipeline.errors import UsageError
 from pipeline.lake.cube import Cube, open_cube
 from pipeline.lake.heat import MINUTE_US, HeatGrid
@@ -142,6 +145,13 @@ def deed(minute: float, action: str, **details: Any) -> dict[str, Any]:
     }
 
 
+def silence(begin: int, until: int, scope: str, over: int | None = None, **values: Any) -> tuple[Silence, int]:
+    """A silence of minutes, and when it was over."""
+    start, end = BEGIN_US + begin * MINUTE_US, BEGIN_US + until * MINUTE_US
+    made = Silence("s", "other", scope, "score", 48.8, 2.3, 200.0, start, end, "ana", 3.0, frozenset({7}))
+    return replace(made, **values), end if over is None else BEGIN_US + over * MINUTE_US
+
+
 def test_what_officers_did_counts_from_when_they_did_it() -> None:
     deeds = [
         deed(1, "looked at an alert"),
@@ -152,7 +162,8 @@ def test_what_officers_did_counts_from_when_they_did_it() -> None:
         deed(9, "reopened"),
     ]
     seen = [Seen(BEGIN_US + 7 * MINUTE_US, 3.0, 3.0, None, 48.8, 2.3, "a")]
-    story = tell(alert_row(acknowledged_by="ana", state="open"), seen, deeds, RULE)
+    silences = [silence(3, 33, "citizen", 5)]
+    story = tell(alert_row(acknowledged_by="ana", state="open"), seen, deeds, RULE, silences)
 
     def at(minute: float) -> dict[str, Any]:
         found = story.at(BEGIN_US + round(minute * MINUTE_US))
@@ -169,6 +180,22 @@ def test_what_officers_did_counts_from_when_they_did_it() -> None:
     assert (at(9)["state"], at(9)["reason"]) == ("open", None)
     assert [turn.what for turn in story.turns] == [
         "opened", "acknowledged", "silenced", "assigned", "resolved", "reopened"]  # fmt: skip
+
+
+def test_a_silence_of_the_place_counts_for_all_alerts_there() -> None:
+    silences = [silence(2, 30, "place", over=10), silence(15, 20, "place"), silence(4, 50, "place", lat=49.0)]
+    story = tell(alert_row(), [], [], RULE, silences)
+    quiet = {turn.at: (turn.what, turn.values["silenced_until"]) for turn in story.turns}
+    assert [((at - BEGIN_US) // MINUTE_US, *what) for at, what in quiet.items()] == [
+        (0, "opened", None),
+        (2, "silenced", to_time(BEGIN_US + 30 * MINUTE_US)),
+        (10, "silence over", None),
+        (15, "silenced", to_time(BEGIN_US + 20 * MINUTE_US)),
+        (20, "silence over", None),
+    ]
+    [opened] = tell(alert_row(), [], [], RULE, [silence(-5, 30, "place", over=-1)]).turns
+    assert opened.values["silenced_until"] is None
+    assert tell(alert_row(citizen_key=8), [], [], RULE, silences).times == (BEGIN_US,), "somebody else"
 
 
 def test_what_a_later_sighting_said_is_not_shown_before_it() -> None:
@@ -296,6 +323,18 @@ def test_alerts_are_read_with_what_became_of_them(alerted: Workspace) -> None:
     assert cast(5, 9).per_minute == ()
     assert len(cast(5, 9).stories) == 1, "it still stood"
     assert cast(-10, 60, limit=0).more
+
+
+def test_silences_are_read_with_the_alerts_that_they_cover(alerted: Workspace) -> None:
+    office = Office(alerted, clock=lambda: BEGIN_US / 1e6 + 32 * 60)
+    [alert] = office.desk.alerts()
+    office.cases.act([Action("silence", alert["alert_id"], 0, minutes=15, scope="place")], Actor("ana"))
+    office.close()
+    with closing(Database(alerted.desk_url)) as database:
+        [story] = read_alerts(database, alerted.lake_path, RULE, BEGIN_US, BEGIN_US + 60 * MINUTE_US, 10).stories
+    ends = [story.at(BEGIN_US + minute * MINUTE_US)["silenced_until"] for minute in (31, 32, 46, 47)]  # type: ignore[index]
+    assert ends == [None, *[to_time(BEGIN_US + 47 * MINUTE_US)] * 2, None]
+    assert [turn.what for turn in story.turns][-2:] == ["silenced", "silence over"]
 
 
 # --- windows -----------------------------------------------------------------------

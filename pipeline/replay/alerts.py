@@ -11,12 +11,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pipeline.desk.alerts import OPEN, RECOVERED, RESOLVED
+from pipeline.desk.silences import Silence, quiet_until
 from pipeline.desk.times import to_microseconds, to_time
 from pipeline.rules import SEVERITIES, ScoreRule, is_bad
 
@@ -25,6 +27,8 @@ Row = Mapping[str, Any]
 _News = tuple[str, dict[str, Any], str | None]
 #: What becomes of an alert that stands as given; None: nothing.
 _Event = Callable[[Row], _News | None]
+#: A silence, and when it was over, microseconds since 1970.
+Silenced = tuple[Silence, int]
 #: The level that a score reaches and its threshold; "good" if it is good again, None if it is neither.
 _Grade = tuple[str, float] | None
 
@@ -88,8 +92,13 @@ class Story:
         return None if place == 0 else {**self.alert, **self.turns[place - 1].values}
 
 
-def tell(alert: Row, seen: Iterable[Seen], deeds: Iterable[Row], rule: ScoreRule) -> Story:
-    """The story of an alert as readers get it, from sightings of its citizen and its rows of the audit."""
+def tell(
+    alert: Row, seen: Iterable[Seen], deeds: Iterable[Row], rule: ScoreRule, silences: Iterable[Silenced] = ()
+) -> Story:
+    """The story of an alert as readers get it, from sightings of its citizen, its rows of the audit, and silences.
+
+    Of the silences, whosever they are, those count that concern it.
+    """
     opened = to_microseconds(alert["first_time"])
     sightings = sorted((one for one in seen if one.time >= opened), key=lambda one: one.time)
     graded = list(zip(sightings, _grades(sightings, rule), strict=True))
@@ -100,11 +109,19 @@ def tell(alert: Row, seen: Iterable[Seen], deeds: Iterable[Row], rule: ScoreRule
         values |= _NOT_SEEN | {"time": alert["first_time"]}
         graded = [pair for pair in graded if pair[0].time != newest.time]
         graded.append((newest, (alert["severity"], alert["threshold"])))
+    ours = [one for one in silences if one[0].concerns(alert["rule"], alert["citizen_key"])]
+    values |= {"silenced_until": _quiet(alert, ours, opened, values)}
     turns = [Turn(opened, "opened", values)]
     events = [(one.time, 0, _sighting(alert, one, grade)) for one, grade in graded]
     if alert["recovered_at"] is not None:
         events.append((to_microseconds(alert["recovered_at"]), 1, _recovery(alert["recovered_at"])))
-    events += [(max(opened, to_microseconds(deed["at"])), 2, _deed(deed)) for deed in deeds]
+    for deed in deeds:
+        at = max(opened, to_microseconds(deed["at"]))
+        events.append((at, 2, _deed(deed, partial(_quiet, alert, ours, at))))
+    for silence, over in ours:
+        for at, what, by in ((silence.started_at, "silenced", silence.started_by), (over, "silence over", None)):
+            if at > opened:
+                events.append((at, 3, _silence(what, by, partial(_quiet, alert, ours, at))))
     for at, _kind, happen in sorted(events, key=lambda event: event[:2]):
         if (news := happen(turns[-1].values)) is not None:
             turns.append(Turn(at, news[0], {**turns[-1].values, **news[1]}, news[2]))
@@ -177,8 +194,25 @@ def _recovery(at: datetime | None) -> _Event:
     return happen
 
 
-def _deed(deed: Row) -> _Event:
-    """What an officer, or the desk itself, did: see `pipeline.desk.work`."""
+def _quiet(alert: Row, silences: Iterable[Silenced], at: int, now: Row) -> datetime | None:
+    """Until when an alert that stands as given is silenced; where its place is open, its last one counts."""
+    holding = [silence for silence, over in silences if silence.started_at <= at < over]
+    place = alert if now.get("lat") is None else now
+    return to_time(quiet_until(holding, alert["rule"], alert["citizen_key"], place["lat"], place["lon"]))
+
+
+def _silence(what: str, by: str | None, until: Callable[[Row], datetime | None]) -> _Event:
+    """A silence began, or was over; if an officer did that to this alert, it is told already."""
+
+    def happen(now: Row) -> _News | None:
+        changed = now["state"] != RESOLVED and until(now) != now["silenced_until"]
+        return (what, {"silenced_until": until(now)}, by) if changed else None
+
+    return happen
+
+
+def _deed(deed: Row, until: Callable[[Row], datetime | None]) -> _Event:
+    """What an officer, or the desk itself, did: see `pipeline.desk.work`. ``until`` says how long it is silenced."""
     at, by, what, details = deed["at"], deed["user_name"], deed["action"], deed["details"]
     taken = {"acknowledged_at": at, "acknowledged_by": by}
 
@@ -194,9 +228,7 @@ def _deed(deed: Row) -> _Event:
                 "silenced_until": None,
             },
             "reopened": {"state": OPEN, **dict.fromkeys(("recovered_at", "resolved_at", "resolved_by", "reason"))},
-            "silenced": {"silenced_until": at + timedelta(minutes=float(details.get("minutes") or 0))},
-            "lifted": {"silenced_until": None},
-            "silence broken": {"silenced_until": None},
+            **{done: {"silenced_until": until(now)} for done in ("silenced", "lifted", "silence broken")},
             "escalated": {"escalated_at": at},
         }
         return (what, values[what], by) if what in values else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ import sqlalchemy as sa
 
 from pipeline.desk.database import Database
 from pipeline.desk.rows import as_shown
-from pipeline.desk.tables import ALERTS, AUDIT, CASES, SHOWN
+from pipeline.desk.silences import Silence
+from pipeline.desk.tables import ALERTS, AUDIT, CASES, SHOWN, SILENCES
 from pipeline.desk.times import to_microseconds, to_time
 from pipeline.errors import StorageError
 from pipeline.lake.cube import positions_of
 from pipeline.lake.heat import MINUTE_US, Ints
 from pipeline.lake.tail import File, StartOver, commits_since, newest
-from pipeline.replay.alerts import Row, Seen, Story, tell
+from pipeline.replay.alerts import Row, Seen, Silenced, Story, tell
 from pipeline.replay.drones import COLUMNS, Reports
 from pipeline.rules import ScoreRule
 from pipeline.schema import TABLES, TIME
@@ -112,9 +113,11 @@ def read_alerts(database: Database, lake: Path, rule: ScoreRule, begin_us: int, 
         per_minute = _per_minute(connection, begin_us, end_us)
         kept = alerts[:limit]
         deeds = _deeds(connection, [one["alert_id"] for one in kept], end_us)
+        silences = _silences(connection, begin_us, end_us)
     seen = _sightings(lake, kept, begin_us, end_us)
     stories = tuple(
-        tell(one, (seen or {}).get(one["citizen_key"], ()), deeds.get(one["alert_id"], ()), rule) for one in kept
+        tell(one, (seen or {}).get(one["citizen_key"], ()), deeds.get(one["alert_id"], ()), rule, silences)
+        for one in kept
     )
     return Cast(stories, per_minute, len(alerts) > limit, seen is not None)
 
@@ -136,6 +139,19 @@ def _deeds(connection: sa.Connection, ids: Sequence[str], end_us: int) -> dict[s
         for row in connection.execute(query.order_by(AUDIT.c.number)).mappings():
             told = {"details": orjson.loads(row["details"]), "at": to_time(row["at"])}
             found[row["alert_id"]].append(dict(row) | told)
+    return found
+
+
+def _silences(connection: sa.Connection, begin_us: int, end_us: int) -> list[Silenced]:
+    """The silences that held at any time of a window, whoever they were of."""
+    columns = [SILENCES.c[one.name] for one in fields(Silence)]
+    over = sa.func.coalesce(SILENCES.c.ended_at, SILENCES.c.until).label("over")
+    query = sa.select(*columns, over).where(SILENCES.c.until > begin_us, over > begin_us)
+    found = []
+    for row in connection.execute(query.where(SILENCES.c.started_at < end_us)).mappings():
+        values = {name: value for name, value in row.items() if name != "over"}
+        silence = Silence(**values | {"involved": frozenset(orjson.loads(row["involved"]))})
+        found.append((silence, min(silence.until, row["over"])))
     return found
 
 
