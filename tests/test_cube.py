@@ -448,7 +448,9 @@ def test_what_is_not_there_says_what_to_do(make_workspace: Callable[..., Workspa
 
 @pytest.mark.parametrize("folder", ["refs", "snapshots", "manifests", "chunks"])
 def test_a_damaged_cube_is_noticed_and_a_rebuild_mends_it(archive: Archive, folder: str) -> None:
-    archive.commit(*(("2026-11-02T07:31:10", 48.8 + number / 10_000, 2.3, [50]) for number in range(500)))
+    # So many different values that no chunk is small enough to be kept in its manifest.
+    places = [(48.8 + number / 10_000, 2.3 + number * 37 % 500 / 10_000) for number in range(500)]
+    archive.commit(*(("2026-11-02T07:31:10", lat, lon, [1 + lat * 7919 % 99]) for lat, lon in places))
     archive.cube.update()
     _damage(archive, folder)
     good, detail = check_cube(archive.cube)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.lake.bins import VARIABLES
+from pipeline.lake.bins import BINS_A_DAY, VARIABLES
 from pipeline.lake.cube import cube_snapshots, open_cube
 from pipeline.workbench.card import sheet
 from pipeline.workbench.period import Moment, moment, period
@@ -41,7 +41,7 @@ class CubeReader:
         """
         span = period(day, start, end)
         chosen = self._snapshot(version, as_of)
-        cube = open_cube(self._workspace, chunks={}, snapshot_id=chosen)
+        cube = open_cube(self._workspace, chunks={"time": BINS_A_DAY}, snapshot_id=chosen)
         ends = [np.datetime64(at.replace(tzinfo=None), "us") for at in (span.start, span.end)]
         first, past = np.searchsorted(cube["time"].values.astype("datetime64[us]"), ends)
         return cube.isel(time=slice(int(first), int(past)))
