@@ -67,7 +67,7 @@ class Database:
 
     @contextmanager
     def making_tables(self) -> Iterator[sa.Connection]:
-        """As `write`, for whoever makes tables: those who do so at the same moment take turns. Raises `StorageError`."""
+        """As `write`, for whoever makes tables; those who do so at the same moment take turns. `StorageError`."""
         with self.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES)))
