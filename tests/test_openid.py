@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import logging.handlers
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from conftest import peacewatch
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -24,6 +28,7 @@ from site_helpers import COOKIE, PASSWORD, Answer, Client
 
 from dashboards.sign_in import openid
 from dashboards.sign_in.openid import Attempt, ProviderFailed
+from dashboards.sign_in.seldom import Seldom
 from dashboards.sign_in.tokens import NotProven, user_name
 from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
@@ -109,6 +114,7 @@ class Served:
     """A dashboard that runs, and the provider that it trusts."""
 
     url: str
+    workspace: Workspace
     office: Office
     provider: Provider
 
@@ -153,7 +159,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     command = [sys.executable, "-c", SERVE, str(workspace.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as process:
         assert process.stdout is not None
-        yield Served(process.stdout.readline().strip(), office, provider)
+        yield Served(process.stdout.readline().strip(), workspace, office, provider)
         process.terminate()
     provider.stop()
     office.close()
@@ -222,6 +228,7 @@ def test_a_new_session_takes_the_place_of_the_one_before(served: Served) -> None
         {"exp": None},
         {"iat": 4_000_000_000},
         {"sub": None},
+        {"sub": 1},
         {"auth_time": None},
         {"auth_time": 1},
         {"preferred_username": None},
@@ -259,7 +266,6 @@ def test_an_answer_to_another_browser_is_refused(served: Served) -> None:
     back = served.begin(mallory)
     served.begin(victim)
     assert "another beginning" in refused(served, victim.ask("GET", back), victim)
-    assert served.last()[1:] == ("sign-in failed", "this answer belongs to another beginning: begin again")
     nobody = served.browser()
     answer = nobody.ask("GET", back)
     assert (answer.status, "nothing back of its beginning" in answer.body, COOKIE in nobody.cookies) == (
@@ -270,13 +276,25 @@ def test_an_answer_to_another_browser_is_refused(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"state": "made up"}, {"state": ""}, {"iss": "https://evil.example"}, {"code": "x"}]
+    "change", [{"state": "made up"}, {"state": ""}, {"iss": "https://evil.example"}, {"code": "x"}, {"error": "x"}]
 )
-def test_an_answer_that_was_changed_is_refused(served: Served, change: dict[str, str]) -> None:
+def test_an_answer_that_was_changed_is_refused_and_fills_no_audit(served: Served, change: dict[str, str]) -> None:
     client = served.browser()
     path, _, query = served.begin(client).partition("?")
     asked = {name: values[0] for name, values in parse_qs(query).items()} | change
+    before = served.office.audit(limit=1)
     refused(served, client.ask("GET", f"{path}?{urlencode(asked)}"), client)
+    assert served.office.audit(limit=1) == before
+
+
+def test_a_stranger_makes_few_lines_of_the_log() -> None:
+    log, lines = logging.Logger("strangers"), logging.handlers.QueueHandler(queue.SimpleQueue())
+    log.addHandler(lines)
+    log.addFilter(Seldom(most=3, every_s=3600))
+    for number in range(9):
+        log.warning("line %d", number)
+    said = [lines.queue.get_nowait().getMessage() for _ in range(lines.queue.qsize())]
+    assert said == ["line 0", "line 1", "line 2 (more of these are left out for a while)"]
 
 
 def test_a_code_counts_once(served: Served) -> None:
@@ -297,6 +315,44 @@ def test_whoever_is_no_user_or_not_any_more_is_told_so(served: Served) -> None:
         client = served.browser()
         assert "no account here" in refused(served, served.sign_in(client), client)
         assert served.last()[:2] == (recorded, "sign-in failed")
+
+
+def test_who_has_a_password_does_not_come_in_this_way(served: Served) -> None:
+    served.office.users.add("pat", "administrator", PASSWORD, BY)
+    served.provider.user = "pat"
+    client = served.browser()
+    assert "You have a password here" in refused(served, served.sign_in(client), client)
+    assert served.last()[:2] == ("pat", "sign-in failed")
+    served.office.users.move_to_openid("pat", BY)
+    assert served.sign_in(client).status == 303
+    served.sign_out(client)
+
+
+def test_a_name_is_not_passed_on_to_another_account(served: Served) -> None:
+    for name in ("bea", "cleo"):
+        served.office.users.add(name, "supervisor", None, BY)
+    client = served.browser()
+
+    def comes(name: str, subject: str) -> Answer:
+        served.provider.user, served.provider.wrong = name, {"sub": subject}
+        return served.sign_in(client)
+
+    def comes_in(name: str, subject: str) -> bool:
+        answer = comes(name, subject)
+        if answer.status == 303:
+            served.sign_out(client)
+            client.cookies.pop(COOKIE)
+        return answer.status == 303
+
+    assert comes_in("bea", "1")
+    assert comes_in("bea", "1")
+    assert "another account" in refused(served, comes("bea", "2"), client)
+    [row] = served.office.audit(limit=1)
+    assert (row["user_name"], row["action"], row["details"]["subject"]) == ("bea", "sign-in failed", "2")
+    assert not comes_in("cleo", "1"), "one account is not two users"
+    peacewatch(served.workspace.root, "users", "openid", "bea")
+    assert comes_in("bea", "2")
+    assert not comes_in("bea", "1")
 
 
 def test_what_the_provider_says_instead_is_told_in_words(served: Served) -> None:
@@ -363,7 +419,7 @@ def browser() -> Iterator[Any]:
 
 
 def test_the_button_leads_in_until_the_user_is_disabled(browser: Any, served: Served) -> None:
-    served.office.users.add("kim", "administrator", PASSWORD, BY)
+    served.office.users.add("kim", "administrator", None, BY)
     served.provider.user = "kim"
     context = browser.new_context(viewport={"width": 1366, "height": 768})
     page = context.new_page()

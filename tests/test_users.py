@@ -98,6 +98,13 @@ def test_five_wrong_passwords_lock_a_name_for_a_while(office: Office, clock: Clo
     assert refused(office, name) == "Name or password is wrong."
 
 
+def test_tries_on_a_locked_name_write_nothing(office: Office) -> None:
+    for _ in range(8):
+        refused(office)
+    tries = [row["details"]["tries"] for row in office.audit() if row["action"] == "sign-in failed"]
+    assert tries == ["5 of 5", "4 of 5", "3 of 5", "2 of 5", "1 of 5"]
+
+
 def test_a_lock_ends_by_itself_or_by_an_administrator(office: Office, clock: Clock) -> None:
     for _ in range(5):
         refused(office)

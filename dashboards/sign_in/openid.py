@@ -21,11 +21,14 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from dashboards.sign_in.seldom import Seldom
 from dashboards.sign_in.tokens import NotProven, UnknownKey, claims_of, user_name
+from pipeline.desk.users import Account
 from pipeline.errors import PeacewatchError
 from pipeline.settings import SignIn, is_safe_url
 
 log = logging.getLogger(__name__)
+log.addFilter(Seldom())
 
 _REMEMBERED_S = 3600
 _LARGEST_ANSWER = 1 << 20
@@ -102,16 +105,19 @@ class Provider:
         way = metadata["authorization_endpoint"]
         return f"{way}{'&' if '?' in way else '?'}{urlencode(asked)}"
 
-    async def name_of(self, code: str, attempt: Attempt) -> str:
-        """The user's name that a code stands for. Raises `NotProven`."""
-        known = await self._ask_about_itself()
-        token = await self._redeem(code, attempt, known.metadata)
+    async def redeem(self, code: str, attempt: Attempt) -> str:
+        """The identity token that a code stands for. Raises `NotProven`."""
+        return await self._redeem(code, attempt, (await self._ask_about_itself()).metadata)
+
+    async def whose(self, token: str, attempt: Attempt) -> tuple[str, Account]:
+        """The user's name that an identity token says, and the account that it is of. Raises `NotProven`."""
         try:
-            claims = claims_of(token, known.keys)
+            claims = claims_of(token, (await self._ask_about_itself()).keys)
         except UnknownKey:
             self._known = None
             claims = claims_of(token, (await self._ask_about_itself()).keys)
-        return user_name(claims, self._settings, attempt.nonce, time.time())
+        name = user_name(claims, self._settings, attempt.nonce, time.time())
+        return name, Account(claims["iss"], claims["sub"])
 
     async def _ask_about_itself(self) -> _Known:
         now = time.monotonic()

@@ -1,8 +1,9 @@
 """Signing in through an OpenID Connect provider: the button's address, and the one that browsers come back to.
 
-Whoever comes back gets a session if the provider names a user who is on the desk and
-not disabled; what they may do is the desk's. What is kept between the two requests is
-in a cookie of that browser alone, and good once.
+Whoever comes back gets a session if the provider names a user who is on the desk, not
+disabled, and comes with the account that is theirs; what they may do is the desk's. What
+is kept between the two requests is in a cookie of that browser alone, and good once. Only
+what the provider has given a token for is audited: the rest is for anybody to make up.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from tornado.web import RequestHandler
 from dashboards.sign_in.look import BEGIN, sign_in_page
 from dashboards.sign_in.openid import Attempt, Provider, ProviderFailed
 from dashboards.sign_in.provider import LOCKED, let_in, start_session
+from dashboards.sign_in.seldom import Seldom
 from dashboards.sign_in.tokens import LONGEST_S, NotProven
 from dashboards.site import Site
 from pipeline.desk.sessions import SignInRefused
 from pipeline.errors import PeacewatchError
 
 log = logging.getLogger(__name__)
+strangers = logging.getLogger(f"{__name__}.strangers")
+strangers.addFilter(Seldom())
 
 BACK = "/sign-in-openid-callback"
 COOKIE = "__Host-peacewatch-openid"
@@ -78,15 +82,20 @@ def openid_handlers(site: Site, url: str) -> list[tuple[str, type[RequestHandler
                 self.again(503, "too many people are signing in at this moment: try again", then)
                 return
             waiting += 1
-            name = ""
+            attempt, proof, name, details = Attempt(seed), "", "", {}
             try:
-                name = await self._name(Attempt(seed))
+                proof = await self._proof(attempt)
+                name, account = await provider.whose(proof, attempt)
+                details = {"subject": account.subject}
                 token = await asyncio.to_thread(
-                    start_session, site.office, self, lambda: site.office.sessions.start(name, through="openid")
+                    start_session, site.office, self, lambda: site.office.sessions.start(name, account)
                 )
             except (NotProven, SignInRefused, ProviderFailed) as error:
                 why = error.message.rstrip(".")
-                await self._write_down(name, why)
+                if proof:
+                    await self._write_down(name, why=why, **details)
+                else:
+                    strangers.warning("a sign-in with OpenID Connect came to nothing: %s", why)
                 self.again(502 if isinstance(error, ProviderFailed) else 403, why, then)
                 return
             except PeacewatchError as error:
@@ -96,8 +105,8 @@ def openid_handlers(site: Site, url: str) -> list[tuple[str, type[RequestHandler
                 waiting -= 1
             let_in(self, token, then)
 
-        async def _name(self, attempt: Attempt) -> str:
-            """Who came back. Raises `NotProven` and `ProviderFailed`."""
+        async def _proof(self, attempt: Attempt) -> str:
+            """The provider's token for who came back. Raises `NotProven` and `ProviderFailed`."""
             state, issuer = self.get_query_argument("state", ""), self.get_query_argument("iss", settings.oidc_issuer)
             if not hmac.compare_digest(state.encode("utf-8", "replace"), attempt.state.encode()):
                 raise NotProven("this answer belongs to another beginning: begin again")
@@ -105,11 +114,11 @@ def openid_handlers(site: Site, url: str) -> list[tuple[str, type[RequestHandler
                 raise NotProven("another provider than ours has answered")
             if answer := self.get_query_argument("error", ""):
                 raise NotProven(_ANSWERS.get(answer, "the provider would not"))
-            return await provider.name_of(self.get_query_argument("code", ""), attempt)
+            return await provider.redeem(self.get_query_argument("code", ""), attempt)
 
-        async def _write_down(self, name: str, why: str) -> None:
+        async def _write_down(self, name: str, **details: str) -> None:
             try:
-                await asyncio.to_thread(site.office.sessions.refused, name, through="openid", why=why)
+                await asyncio.to_thread(site.office.sessions.refused, name, through="openid", **details)
             except PeacewatchError as error:
                 log.warning("a sign-in that failed could not be audited: %s", error.message)
 

@@ -70,6 +70,8 @@ def user_name(claims: dict[str, Any], settings: SignIn, nonce: str, now: float) 
         raise NotProven("the provider's token is meant for somebody else")
     if settings.oidc_reauthenticate:
         _check_fresh(claims.get("auth_time"), now)
+    if not isinstance(claims["sub"], str):
+        raise NotProven("the provider's token does not say whose it is")
     claim = settings.oidc_user_claim
     name = claims.get(claim)
     # Of letters beyond ASCII, some become ASCII ones when they are made small.

@@ -170,6 +170,13 @@ def _change(name: str, told: str, example: str, help_text: str, act: Callable[[A
 
 
 _change(
+    "openid",
+    "signs in with OpenID Connect from now on",
+    "openid ana",
+    "Let somebody sign in with OpenID Connect only. Their password, and the account they had there, are forgotten.",
+    lambda all_users, name, by: all_users.move_to_openid(name, by),
+)
+_change(
     "disable",
     "may no longer sign in",
     "disable ana",

@@ -3,8 +3,9 @@
 A session ends when its user signs out, is disabled, or gets another password or role, after
 `sign_in.idle_min` without input, and after `sign_in.longest_h` in any case. After
 `sign_in.tries` wrong passwords in `sign_in.locked_min` a name is locked, whether or
-not it is a user's, so that the answer tells nothing. Of a session's token only a hash
-is kept. Nothing here knows of cookies or HTTP.
+not it is a user's, so that the answer tells nothing. Through an OpenID Connect provider
+come those alone who have no password, each with one account there. Of a session's token
+only a hash is kept. Nothing here knows of cookies or HTTP.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import sqlalchemy as sa
 from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.counters import TRIES, raised
 from pipeline.desk.database import Database
-from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
+from pipeline.desk.tables import ACCOUNTS, SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
 from pipeline.desk.times import to_clock, to_time
-from pipeline.desk.users import User, hash_password, is_password, user_from_row
+from pipeline.desk.users import Account, User, hash_password, is_password, user_from_row
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import SignIn
 
@@ -74,33 +75,35 @@ class Sessions:
         Raises `SignInRefused`.
         """
         name = tidy(name, 64).lower()
-        try_id = self._try(name)
+        try_id, tries = self._try(name)
         query = sa.select(USERS.c.password_hash).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
         with self._database.read() as connection:
             stored = connection.scalar(query)
         if not is_password(stored or _NOBODY, password) or stored is None:
-            self.refused(name)
+            self.refused(name, tries=f"{tries} of {self._settings.tries}")
             raise SignInRefused("Name or password is wrong.")
         with self._database.write() as connection:
             # Found right, it was no wrong try; it was counted before, so that many at once are no way around the lock.
             connection.execute(sa.update(SIGN_INS).where(SIGN_INS.c.try_id == try_id).values(failed=False))
         # Whoever gives somebody another password meanwhile ends this session, too.
-        return self._start(name, {}, USERS.c.password_hash == stored)
+        return self._start(name, None, USERS.c.password_hash == stored)
 
-    def start(self, name: str, **details: Any) -> str:
-        """Start a session for somebody whose identity was checked, as ``details`` tell the audit; returns its token.
+    def start(self, name: str, account: Account | None = None) -> str:
+        """Start a session for somebody whose identity was checked, by a provider if it was their ``account``'s.
 
-        Raises `SignInRefused` if there is no such user, or not any more.
+        Returns its token. Raises `SignInRefused` if there is no such user, or not any more, and for another account
+        than the one that they first came with.
         """
-        return self._start(name, details)
+        return self._start(name, account)
 
-    def refused(self, name: str, action: str = "sign-in failed", **details: Any) -> None:
+    def refused(self, name: str, **details: Any) -> None:
         """Write down a try that failed; not what was typed if it is no user's name: it may be a password."""
         with self._database.write() as connection:
             known = connection.scalar(sa.select(USERS.c.name).where(USERS.c.name == name))
-            self._trail.write(connection, Entry(Actor(known or "unknown"), action, details=details), self._now())
+            entry = Entry(Actor(known or "unknown"), "sign-in failed", details=details)
+            self._trail.write(connection, entry, self._now())
 
-    def _start(self, name: str, details: dict[str, Any], *conditions: sa.ColumnElement[bool]) -> str:
+    def _start(self, name: str, account: Account | None, *conditions: sa.ColumnElement[bool]) -> str:
         token, session_id, now = secrets.token_urlsafe(32), secrets.token_hex(6), self._now()
         session = {
             "session_id": session_id,
@@ -110,10 +113,17 @@ class Sessions:
             "seen_at": now,
         }
         with self._database.write() as connection:
-            good = sa.select(USERS.c.name).where(USERS.c.name == name, USERS.c.disabled_at.is_(None), *conditions)
+            good = sa.select(USERS).where(USERS.c.name == name, USERS.c.disabled_at.is_(None), *conditions)
             # Locked: who disables the user now waits, and then finds this session to end.
-            if connection.execute(good.with_for_update(read=True)).first() is None:
+            user = connection.execute(good.with_for_update(read=True)).first()
+            if user is None:
                 raise SignInRefused("You have no account here, or not any more: ask your administrator.")
+            details = {}
+            if account is not None:
+                if user.password_hash is not None:
+                    raise SignInRefused("You have a password here, and sign in with that: ask your administrator.")
+                _bind(connection, name, account)
+                details = {"through": "openid", "subject": account.subject}
             connection.execute(sa.insert(SESSIONS).values(**session))
             self._trail.write(connection, Entry(Actor(name, session_id), "signed in", details=details), now)
         return token
@@ -170,8 +180,8 @@ class Sessions:
                 connection.execute(sa.update(SESSIONS).where(*open_one).values(ended_at=self._now()))
                 self._trail.write(connection, Entry(Actor(name, session_id), "signed out"), self._now())
 
-    def _try(self, name: str) -> str:
-        """Count a try as wrong until it is found right; `SignInRefused` if the name is locked."""
+    def _try(self, name: str) -> tuple[str, int]:
+        """Count a try as wrong until it is found right: its id, and how many there are; `SignInRefused` if locked."""
         try_id, now = secrets.token_hex(8), self._now()
         since = now - round(self._settings.locked_min * 60e6)
         wrong = (SIGN_INS.c.name == name, SIGN_INS.c.failed, SIGN_INS.c.at > since)
@@ -180,17 +190,15 @@ class Sessions:
             tries, oldest = connection.execute(
                 sa.select(sa.func.count(), sa.func.min(SIGN_INS.c.at)).where(*wrong)
             ).one()
-            locked = tries >= self._settings.tries
-            if not locked:
-                connection.execute(sa.insert(SIGN_INS).values(try_id=try_id, name=name, at=now, failed=True))
-                connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.at <= since))
-        if locked:
-            self.refused(name, "sign-in refused, locked")
-            ends = to_clock(oldest + (now - since) + 59_999_999, self._timezone, "%H:%M")  # the minute after
-            raise SignInRefused(
-                f"Too many wrong passwords for this name: try again at {ends}, or ask your administrator."
-            )
-        return try_id
+            if tries >= self._settings.tries:
+                ends = to_clock(oldest + (now - since) + 59_999_999, self._timezone, "%H:%M")  # the minute after
+                # Nothing is committed, however often somebody tries.
+                raise SignInRefused(
+                    f"Too many wrong passwords for this name: try again at {ends}, or ask your administrator."
+                )
+            connection.execute(sa.insert(SIGN_INS).values(try_id=try_id, name=name, at=now, failed=True))
+            connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.at <= since))
+        return try_id, tries + 1
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Session | None:
         with self._database.read() as connection:
@@ -219,6 +227,20 @@ class Sessions:
 
     def _now(self) -> int:
         return round(self._clock() * 1e6)
+
+
+def _bind(connection: sa.Connection, name: str, account: Account) -> None:
+    """Make an account a user's if neither has another yet; `SignInRefused` if one has."""
+    columns = ACCOUNTS.c
+    this = sa.and_(columns.issuer == account.issuer, columns.subject == account.subject)
+    bound = connection.execute(sa.select(ACCOUNTS).where(sa.or_(columns.user_name == name, this))).all()
+    row = {"user_name": name, "issuer": account.issuer, "subject": account.subject}
+    if not bound:
+        connection.execute(sa.insert(ACCOUNTS).values(**row))
+    elif [dict(one._mapping) for one in bound] != [row]:
+        raise SignInRefused(
+            "You came with another account there before, or this one is another user's here: ask your administrator."
+        )
 
 
 def _hash(token: str) -> bytes:

@@ -121,6 +121,16 @@ USERS = sa.Table(
     sa.Column("disabled_at", sa.BigInteger),
 )
 
+#: Whose an account at an OpenID Connect provider is: theirs who came with it first.
+ACCOUNTS = sa.Table(
+    "accounts",
+    METADATA,
+    sa.Column("user_name", sa.Text, primary_key=True),
+    sa.Column("issuer", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.UniqueConstraint("issuer", "subject"),
+)
+
 #: Who is signed in. Of the cookie's token only a hash is kept.
 SESSIONS = sa.Table(
     "sessions",

@@ -24,7 +24,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pipeline.desk.audit import Actor, Entry, Trail
 from pipeline.desk.database import Database
 from pipeline.desk.roles import ROLES
-from pipeline.desk.tables import SESSIONS, SIGN_INS, USERS
+from pipeline.desk.tables import ACCOUNTS, SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
 from pipeline.desk.times import to_time
 from pipeline.errors import UsageError
@@ -49,6 +49,14 @@ class User:
     display_name: str
     role: str
     disabled: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody's account at an OpenID Connect provider: names there may change hands, these two never do."""
+
+    issuer: str
+    subject: str
 
 
 class Users:
@@ -111,6 +119,17 @@ class Users:
             self._change(connection, name, password_hash=hashed)
             self._end_sessions(connection, name)
             self._write(connection, by, "password changed", name)
+
+    def move_to_openid(self, name: str, by: Actor) -> None:
+        """Let somebody sign in with OpenID Connect only, with the account that they come with next; open sessions end.
+
+        `UsageError` for an unknown user.
+        """
+        with self._database.write() as connection:
+            self._change(connection, name, password_hash=None)
+            connection.execute(sa.delete(ACCOUNTS).where(ACCOUNTS.c.user_name == name))
+            self._end_sessions(connection, name)
+            self._write(connection, by, "sign-in moved to OpenID Connect", name)
 
     def disable(self, name: str, by: Actor) -> None:
         """Let somebody in no longer; open sessions end. `UsageError` for an unknown user, or for oneself."""
