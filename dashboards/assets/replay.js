@@ -101,7 +101,7 @@ function start(model, place, { el, icon, setText, number, AlertList, Filters, Pa
       place.root.dataset.shown = Math.round(message.frame.at)
       player.answered(message.frame.at)
     }
-    if ("ready" in message) player.may(message.ready)
+    if ("ready" in message) player.may(message.at, message.ready)
     if (message.about) detail.showTurns(message.about)
     if (message.failed) {
       player.pause()

@@ -162,14 +162,15 @@ export class Player {
     }, Math.max(0, this.askedAt + ASK_EVERY_MS - performance.now()))
   }
 
-  // The server has shown an instant, or said that it may go on until `ready`.
+  // The server has shown an instant, or said that from one it may go on until `ready`.
   answered(at) {
     this.pending = false
     if (at !== this.at) this.ask()
   }
 
-  may(ready) {
-    this.ready = Math.max(ready, this.at)
+  may(at, ready) {
+    // What was said of another time comes too late; the server knows no parts of a microsecond.
+    if (this.at > at - 1 && this.at <= ready) this.ready = ready
   }
 
   rest() {

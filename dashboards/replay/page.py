@@ -182,7 +182,8 @@ class ReplayPage(pn.viewable.Viewer):
         self._take_away(frame.gone)
         rows = [row | {"revision": self._revision} for row in frame.rows]
         ready = showing.ready_until(frame.at_us, self._ahead) / 1000
-        self._view.tell({"frame": {"at": frame.at_us / 1000, "rows": rows, "gone": frame.gone}, "ready": ready})
+        at = frame.at_us / 1000
+        self._view.tell({"frame": {"at": at, "rows": rows, "gone": frame.gone}, "ready": ready, "at": at})
         self._read_ahead(showing, frame.at_us)
 
     def _marked(self, row: dict[str, Any], at_ms: float) -> dict[str, Any]:
@@ -214,7 +215,7 @@ class ReplayPage(pn.viewable.Viewer):
         def done(_none: None) -> None:
             self._reading = False
             if showing is self._showing:
-                self._view.tell({"ready": showing.ready_until(at_us, self._ahead) / 1000})
+                self._view.tell({"ready": showing.ready_until(at_us, self._ahead) / 1000, "at": at_us / 1000})
                 self._read_ahead(showing, at_us, missing)
 
         def failed(error: PeacewatchError) -> None:
