@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from site_helpers import employ
 
+from dashboards.map.picture import Picture
 from dashboards.replay.choices import LONGEST, Window, of_address, of_message
 from dashboards.replay.page import REPLAYED, ReplayPage
 from dashboards.replay.shelf import PIECE_US, Shelf
@@ -461,3 +462,17 @@ def test_what_a_page_did_not_get_is_not_taken_for_what_it_has(alerted: Workspace
     assert (before.rows, before.gone, before.told) == ([], list(shown.told), {})
     assert showing.frame(BEGIN_US, shown.told).rows == []
     site.close()
+
+
+def test_what_was_drawn_of_one_picture_is_made_for_the_next_beforehand() -> None:
+    fleet = Reports.of(reports_of([("a", 1, 48.8), ("b", 2, 48.9)])).at(BEGIN_US + 5 * MINUTE_US)
+    drawn, following = (Picture(version, fleet, fleet.silent(0, 60)) for version in (1, 2))
+    drawn.cells(500.0)
+    drawn.hot(4)
+    following.warm(drawn)
+
+    def fail() -> None:
+        pytest.fail("it was not made beforehand")
+
+    assert following.once(("cells", 500.0), fail).count.sum() == 2
+    assert len(following.once(("hot", 4), fail).count) == 0

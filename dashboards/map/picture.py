@@ -64,6 +64,16 @@ class Picture:
         """The heat; ``together`` cells of the grid in each direction make one square."""
         return self.once(("hot", together), lambda: self._make_hot(together))
 
+    def warm(self, before: Picture) -> None:
+        """Make what was asked of the one before: in a thread, so that who draws this one need not."""
+        with before._lock:
+            asked = list(before._kept)
+        _ = self.places
+        makers: dict[str, Callable[..., Any]] = {"cells": self.cells, "hot": self.hot}
+        for kind, *how in asked:
+            if kind in makers:
+                makers[kind](*how)
+
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` makes of this picture, made for the first who asks with a key."""
         with self._lock:

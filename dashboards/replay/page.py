@@ -22,6 +22,7 @@ from panel.custom import Child
 
 from dashboards.files import script, styles
 from dashboards.map.alert_map import AlertMap
+from dashboards.map.picture import Picture
 from dashboards.replay.choices import Window, of_address, of_message
 from dashboards.replay.shelf import PIECE_US, Shelf
 from dashboards.replay.showing import MOST_ALERTS, Frame, Showing, Told, open_window
@@ -67,6 +68,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._shelf = _shelves.setdefault(site, Shelf())
         self._showing: Showing | None = None
         self._told: Told = {}
+        self._picture = Picture()
         self._opening = 0
         self._wanted: int | None = None
         self._speed = 1.0
@@ -157,7 +159,12 @@ class ReplayPage(pn.viewable.Viewer):
         if self._busy or showing is None or at_us is None:
             return
         at_us = min(max(at_us, showing.window.begin_us), showing.window.end_us)
-        self._busy, self._wanted, told = True, None, self._told
+        self._busy, self._wanted, told, before = True, None, self._told, self._picture
+
+        def look() -> Frame:
+            frame = showing.frame(at_us, told)
+            frame.picture.warm(before)
+            return frame
 
         def show(frame: Frame) -> None:
             self._busy = False
@@ -173,9 +180,10 @@ class ReplayPage(pn.viewable.Viewer):
                 self._next()
 
         pool = None if showing.is_ready(at_us) else self._visit.site.replay
-        self._visit.in_thread(lambda: showing.frame(at_us, told), show, failed, pool=pool)
+        self._visit.in_thread(look, show, failed, pool=pool)
 
     def _show(self, showing: Showing, frame: Frame) -> None:
+        self._picture = frame.picture
         self._map.show(frame.picture)
         self._map.update([self._marked(row, frame.at_us / 1000) for row in frame.rows])
         self._told = frame.told
