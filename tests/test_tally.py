@@ -77,11 +77,20 @@ def test_the_view_is_the_tally(w: Workbench) -> None:
         ({"x": "nonsense("}, [], "cannot be counted"),
         (["hour"], ["height"], "has no column 'height'"),
         (["hour"], ["action"], "cannot be counted"),
+        ([], [], "none was named"),
+        ({}, ["peacescore"], "none was named"),
+        ({"both": "[drone_id, action]"}, [], "'both', which is a list"),
     ],
 )
 def test_what_is_not_there_is_named(w: Workbench, by: list[str], of: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         w.sightings.tally(by, of)
+
+
+def test_a_column_of_lists_is_no_group(w: Workbench) -> None:
+    with pytest.raises(UsageError, match="len"):
+        w.reports.tally(["words"])
+    assert w.reports.tally({"heard": "len(words)"}).rows.sum() == len(w.reports.arrow())
 
 
 def test_a_workspace_counts_by_its_own_zone(city: City) -> None:

@@ -28,6 +28,8 @@ GROUPS = {
     "month": "month(local)",
 }
 
+_NESTED = {"list", "array", "struct", "map", "union"}
+
 By = Sequence[str] | Mapping[str, str]
 
 
@@ -37,13 +39,17 @@ def tally(selection: Selection, by: By, of: Sequence[str], zone: str) -> pd.Data
     ``by``: names of columns or of `GROUPS`, or a mapping of names to SQL expressions over the
     columns and ``local``. Returns a frame with a column for each group, ``rows``, and
     ``<name>_mean``, ``<name>_min``, ``<name>_max``, sorted by group. Raises `UsageError` if
-    something named is not there.
+    something named is not there, or no group.
     """
     import duckdb
     from dask.base import compute
     from dask.delayed import delayed
 
     groups, values = _expressions(selection.table, by), _numbers(selection.table, of)
+    if not groups:
+        raise UsageError(
+            f'{selection.table} is counted by groups and none was named: use some, such as ["hour"]', by=by
+        )
     try:
         nothing = _tally_part(replace(selection, files=()), groups, values, zone)
     except duckdb.Error as error:
@@ -92,6 +98,13 @@ def _tally_part(selection: Selection, groups: Mapping[str, str], values: Sequenc
     rows = to_duckdb(selection, connection)
     local = rows.project(f"*, timezone('{zone}', {selection.time}) AS local")
     counted: Any = local.query("part", f"SELECT {keys}, count(*) AS rows{sums} FROM part GROUP BY ALL")
+    for name, kind in zip(groups, counted.types, strict=False):
+        if kind.id in _NESTED:
+            raise UsageError(
+                f"{selection.table} cannot be grouped by {name!r}, which is a {kind.id}: "
+                'name an SQL expression of it, {"heard": "len(words)"}',
+                by=name,
+            )
     return counted.df()  # type: ignore[no-any-return]
 
 
