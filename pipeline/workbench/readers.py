@@ -7,7 +7,7 @@ empty counts as not given: a catalogue's parameters have no other way to say so.
 from __future__ import annotations
 
 import os
-import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ Asked = dict[str, Any]
 
 ENGINES = ("dask", "pandas", "polars", "arrow", "duckdb")
 
-_PLACES = (Path(__file__).parents[2] / "catalogs", Path(sys.prefix) / "share" / "peacewatch" / "catalogs")
+_PLACES = (
+    Path(__file__).parents[2] / "catalogs",
+    Path(sysconfig.get_path("data")) / "share" / "peacewatch" / "catalogs",
+)
 
 
 def catalogue(**parameters: Any) -> intake.Catalog:
