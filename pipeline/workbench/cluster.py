@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dask
 from distributed import Client
-from distributed.comm import resolve_address
+from distributed.comm.addressing import resolve_address
 
 from pipeline.errors import PeacewatchError, UsageError
 
@@ -19,7 +19,9 @@ def client(address: str | None = None) -> Client:
     """
     place = address or dask.config.get("scheduler-address", None)
     if not place:
-        return Client(host="127.0.0.1", dashboard_address="127.0.0.1:0")
+        # An empty setting is none, but Dask takes it for an address.
+        with dask.config.set({"scheduler-address": None}):
+            return Client(host="127.0.0.1", dashboard_address="127.0.0.1:0")
     try:
         # Asked first: a client that fails of it would stay in Dask's settings.
         resolve_address(place)

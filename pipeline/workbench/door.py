@@ -125,11 +125,14 @@ class Workbench:
     def client(self, address: str | None = None) -> Client:
         """A Dask client for analysis: of a scheduler, that of Dask's settings, or workers of this machine.
 
-        Never the pipeline's own cluster. The same again while it is open; ``.close()`` ends it.
+        Never the pipeline's own cluster. The same again while it is open; ``.close()``, or asking for one of
+        another ``address``, ends it and the workers that it started.
         """
         from pipeline.workbench.cluster import client
 
         if self._client is None or self._client.status != "running" or address is not None:
+            if self._client is not None:
+                self._client.close()
             self._client = client(address)
         return self._client
 
