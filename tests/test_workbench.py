@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,22 +15,25 @@ from typing import Any
 import dask
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pytest
 from archive_helpers import rows_of
 from dask.dataframe.dask_expr.io.io import FromMapProjectable
+from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workbench_helpers import DAY1, DAY3, City
 
 from pipeline import open_workspace
+from pipeline.desk import Desk
 from pipeline.desk.office import Office
 from pipeline.errors import StorageError, UsageError
 from pipeline.lake.cube import Cube
 from pipeline.lake.stage import Add, write
 from pipeline.lake.tables import Lake, Window
 from pipeline.lake.upkeep import compact
-from pipeline.schema import TABLES
+from pipeline.schema import FINDINGS, RECOVERIES, TABLES
 from pipeline.workbench import Workbench
 from pipeline.workbench.engines import grouped
 from pipeline.workbench.period import period
@@ -218,10 +222,26 @@ def test_dask_reads_only_columns_that_are_used(w: Workbench) -> None:
 
 
 def test_an_analysis_gets_a_cluster_of_its_own(w: Workbench) -> None:
-    with w.client() as client:
+    none = {"scheduler-address": ""}
+    with (
+        dask.config.set(none),
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as elsewhere,
+    ):
+        client = w.client()
         assert w.client() is client
         assert client.cluster.scheduler_address.startswith("tcp://127.0.0.1")
         assert len(w.sightings.dask().compute()) == 136
+        workers = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
+        with w.client(elsewhere.scheduler_address) as other:
+            assert (client.status, other.status) == ("closed", "running")
+            assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+
+def test_what_is_no_address_leaves_dask_as_it_was(w: Workbench) -> None:
+    for wrong in ("host", "telephone://host:8786"):
+        with pytest.raises(UsageError, match="tcp://"):
+            w.client(wrong)
+    assert len(w.sightings.dask().compute()) == 136
 
 
 # SQL
@@ -330,6 +350,28 @@ def test_hours_are_the_forces_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [f"{hour:%H:%M}" for hour in sorted(hours.hour.unique())] == ["05:00", "06:00"]
 
 
+def test_an_alert_is_in_the_hour_in_which_it_began(tmp_path: Path) -> None:
+    city = City(tmp_path / "force")
+    city.commit([DAY1])
+    began, later = DAY1 + timedelta(hours=9, minutes=58), DAY1 + timedelta(hours=10, minutes=2)
+    found = [
+        {"rule": "score", "severity": "high", "threshold": 10.0, "citizen_key": key, "peacescore": 8.0, "score": 8.0,
+         "report_id": number, "drone_id": "pw-1", "time": at, "lat": 48.85, "lon": 2.35, "words": [], "others": "[]",
+         "accepted_at": at}
+        for number, (key, at) in enumerate([(1, began), (1, later), (2, later)])
+    ]  # fmt: skip
+    with closing(Desk(city.workspace.desk_url)) as desk:
+        desk.apply("log/0", 3, pa.Table.from_pylist(found, FINDINGS), RECOVERIES.empty_table())
+        city.lake.commit_alerts(desk.history(0))
+    city.lake.close()
+    made = open_workspace(city.workspace.root).views.hourly_by_district
+    ten = DAY1 + timedelta(hours=10)
+    assert (made(end=ten).alerts.sum(), made(start=ten).alerts.sum()) == (1, 1)
+    assert made(as_of="2020-01-01").alerts.sum() == 0
+    alerts = made(start=DAY1 + timedelta(hours=1)).set_index("hour").alerts.tz_convert("UTC")
+    assert alerts.to_dict() == {DAY1 + timedelta(hours=9): 1, ten: 1}
+
+
 def test_the_fleet_by_day_knows_who_was_silent(tmp_path: Path) -> None:
     city = City(tmp_path / "force")
     # Drones 0, 1 and 2 take turns: the first is heard at 0, 3 and 33 minutes.
@@ -341,6 +383,18 @@ def test_the_fleet_by_day_knows_who_was_silent(tmp_path: Path) -> None:
     assert (first.battery_min, first.late, first.lateness_median) == (84.0, 0, 1.5)
     assert first.last_seen - first.first_seen == timedelta(minutes=33)
     assert days.silent_minutes.sum() == 27
+
+
+def test_a_silence_over_midnight_counts_on_the_day_it_ends(tmp_path: Path) -> None:
+    city = City(tmp_path / "force")
+    # Drones 1 and 2 are not heard again.
+    city.commit([DAY3 + timedelta(minutes=minute) for minute in (-63, -63, -63, 0, 0, 0, 7)])
+    city.lake.close()
+    days = open_workspace(city.workspace.root).views.fleet_by_day()
+    silent = {(row.date, row.drone_id): row.silent_minutes for row in days.itertuples()}
+    assert silent == {("2026-11-03", f"pw-{n}"): 0 for n in range(3)} | {
+        ("2026-11-04", f"pw-{n}"): 64 if n == 0 else 60 for n in range(3)
+    }
 
 
 # What it looks like, and how it is opened

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 
-from pipeline.analysis import Span
+from pipeline.analysis import Span, alerts_frame, read_alerts
 from pipeline.analysis import tally as by_district
 from pipeline.analysis.tally import COUNTS, OUTSIDE
+from pipeline.desk.database import Database
 from pipeline.districts import Districts
 from pipeline.rules import rule_from_settings
 from pipeline.schema import TIME
@@ -40,7 +42,7 @@ HOURLY_BY_DISTRICT = pa.schema(
         _field("reports", pa.int64(), "reports of drones"),
         _field("sightings", pa.int64(), "citizens seen in those reports"),
         _field("agitated", pa.int64(), "sightings whose score met today's rule"),
-        _field("alerts", pa.int64(), "alerts, at the time and place of their first bad sighting"),
+        _field("alerts", pa.int64(), "alerts, at the time of their first bad sighting and the place first archived"),
         _field("agitated_share", pa.float64(), "agitated of all sightings; empty without any", "percent"),
     ]
 )
@@ -65,7 +67,12 @@ FLEET_BY_DAY = pa.schema(
         _field("battery_min", pa.float64(), "lowest charge left", "percent"),
         _field("battery_mean", pa.float64(), "mean charge left", "percent"),
         _field("temperature_max", pa.float64(), "highest temperature of the drone", "degree Celsius"),
-        _field("silent_minutes", pa.float64(), "time between reports beyond dashboard.silent_after_s", "minute"),
+        _field(
+            "silent_minutes",
+            pa.float64(),
+            "time between reports beyond dashboard.silent_after_s, on the day it ends; one that lasts is not counted",
+            "minute",
+        ),
         _field("late", pa.int64(), "reports that arrived later than reports.late_after_s"),
         _field("lateness_median", pa.float64(), "median time from event to arrival", "second"),
     ]
@@ -91,7 +98,7 @@ class View:
     ) -> pd.DataFrame:
         """Of a UTC day, or from start until just before end; ``as_of`` a time, of what was archived then.
 
-        Raises `UsageError` as the methods of `Table` do.
+        Raises `UsageError` as the methods of `Table` do, `StorageError` if the desk is needed and cannot be read.
         """
         then = None if as_of is None else moment(as_of, "as_of")
         rows = self._make(self._workspace, period(day, start, end), then)
@@ -141,19 +148,25 @@ class Views:
 
 
 def hourly_by_district(workspace: Workspace, span: Span, as_of: datetime | None) -> pl.DataFrame:
-    """Rows of `HOURLY_BY_DISTRICT`: the counts of the officers' analysis page."""
+    """Rows of `HOURLY_BY_DISTRICT`, by the hours of the officers' analysis page.
+
+    Which alerts there are, and where, is what was archived; when each began only the desk knows.
+    """
 
     def read(table: str, part: Span, columns: list[str]) -> pl.LazyFrame:
         return to_polars(select(workspace.lake_path / table, table, part, columns, as_of=as_of))
 
     settings, places = workspace.settings, Districts.of(workspace)
     place = ["time", "lat", "lon"]
-    changes = read("alerts", Span(end=span.end), ["alert_id", "revision", *place])
-    opened = changes.sort("revision").group_by("alert_id").first().filter(span.holds(pl.col("time")))
+    # No change of an alert is of a time before its first bad sighting.
+    changes = read("alerts", Span(start=span.start), ["alert_id", "revision", "lat", "lon"])
+    opened = changes.sort("revision").group_by("alert_id").first().collect()
+    with closing(Database(workspace.desk_url)) as database:
+        begun = alerts_frame([]) if opened.is_empty() else read_alerts(database, span)
     counted = by_district(
         read("reports", span, place),
         read("sightings", span, [*place, "score"]),
-        opened.rename({"time": "first_time"}).collect(),
+        opened.join(begun.select("alert_id", "first_time"), "alert_id"),
         rule_from_settings(settings.rules),
         places,
         _STEP,
@@ -180,8 +193,12 @@ def fleet_by_day(workspace: Workspace, span: Span, as_of: datetime | None) -> pl
     settings = workspace.settings
     columns = ["drone_id", "time", "battery", "temperature", "accepted_at", "date"]
     reports = to_polars(select(workspace.lake_path / "reports", "reports", span, columns, as_of=as_of))
-    gap_s = pl.col("time").sort().diff().dt.total_microseconds() / 1e6
-    beyond = (gap_s - settings.dashboard.silent_after_s).clip(lower_bound=0)
+
+    def beyond(gap: pl.Expr) -> pl.Expr:
+        """Silent minutes of the time between two reports."""
+        return (gap.dt.total_microseconds() / 1e6 - settings.dashboard.silent_after_s).clip(lower_bound=0) / 60
+
+    before = pl.col("last_seen").shift().over("drone_id", order_by="date")
     lateness = (pl.col("accepted_at") - pl.col("time")).dt.total_microseconds() / 1e6
     days = reports.group_by("date", "drone_id").agg(
         reports=pl.len().cast(pl.Int64),
@@ -190,8 +207,9 @@ def fleet_by_day(workspace: Workspace, span: Span, as_of: datetime | None) -> pl
         battery_min=pl.col("battery").min(),
         battery_mean=pl.col("battery").mean(),
         temperature_max=pl.col("temperature").max(),
-        silent_minutes=beyond.sum() / 60,
+        silent_minutes=beyond(pl.col("time").sort().diff()).sum(),
         late=(lateness > settings.reports.late_after_s).sum().cast(pl.Int64),
         lateness_median=lateness.median(),
     )
-    return days.sort("date", "drone_id").collect(engine="streaming")
+    overnight = beyond(pl.col("first_seen") - before).fill_null(0)
+    return days.collect(engine="streaming").with_columns(pl.col("silent_minutes") + overnight).sort("date", "drone_id")
