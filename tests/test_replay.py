@@ -409,6 +409,21 @@ def test_what_was_read_is_shared_and_bounded(workspace: Workspace) -> None:
     assert not shelf.has(files[:1], first + 7), "another archive is another piece"
 
 
+def test_pieces_together_are_shared_and_bounded_too(workspace: Workspace) -> None:
+    files = newest(workspace.lake_path / "reports").files
+    first = BEGIN_US // PIECE_US
+    shelf = Shelf()
+    together = shelf.joined(files, (first, first + 1, first + 2))
+    assert len(together) == 46
+    assert shelf.joined(files, (first, first + 1, first + 2)) is together
+    assert shelf.has(files, first, first + 1, first + 2)
+    assert shelf.has(files, first + 1)
+    small = Shelf(most_bytes=together.nbytes)
+    small.joined(files, (first, first + 1, first + 2))
+    small.joined(files, (first + 3, first + 4, first + 5))
+    assert not small.has(files, first, first + 1, first + 2), "what nobody looks at gives way"
+
+
 # --- the page ----------------------------------------------------------------------
 
 

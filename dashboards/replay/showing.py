@@ -81,7 +81,7 @@ class Showing:
     names: bool
     nearest_us: int | None
     trouble: str | None
-    _joined: tuple[tuple[int, ...], Reports] | None = None
+    _piece_bytes: int = 0
     _frames: int = 0
 
     def frame(self, at_us: int, told: Told) -> Frame:
@@ -106,8 +106,8 @@ class Showing:
     def is_ready(self, at_us: int) -> bool:
         """Whether an instant can be shown without reading."""
         numbers = _pieces(at_us - REACH_US, at_us)
-        joined = self._joined is not None and self._joined[0] == numbers
-        return joined or all(self.shelf.has(self.files, number) for number in numbers)
+        together = self.shelf.has(self.files, *numbers)
+        return together or all(self.shelf.has(self.files, number) for number in numbers)
 
     def load(self, number: int) -> None:
         """Read a piece ahead of its time."""
@@ -129,8 +129,7 @@ class Showing:
     @property
     def _room(self) -> int:
         """How many pieces may be read ahead so that they do not push out one another; large ones are few."""
-        numbers, reports = self._joined or ((0,), Reports())
-        return max(1, MOST_BYTES // 2 * len(numbers) // max(1, reports.nbytes))
+        return max(1, MOST_BYTES // 2 // max(1, self._piece_bytes))
 
     def story(self, alert_id: str) -> Story | None:
         """An alert of the window."""
@@ -178,10 +177,9 @@ class Showing:
     def _reports(self, at_us: int) -> Reports:
         """The reports that matter at an instant; they are the same for some minutes."""
         numbers = _pieces(at_us - REACH_US, at_us)
-        if self._joined is None or self._joined[0] != numbers:
-            pieces = [self.shelf.piece(self.files, number) for number in numbers]
-            self._joined = numbers, Reports.joined(pieces)
-        return self._joined[1]
+        reports = self.shelf.joined(self.files, numbers)
+        self._piece_bytes = reports.nbytes // len(numbers)
+        return reports
 
     def _rows(self, alerts: Sequence[Mapping[str, Any] | None]) -> list[Row]:
         known = [alert for alert in alerts if alert is not None]

@@ -38,7 +38,7 @@ HOUR_US = 60 * MINUTE_US
 _LOOKBACK_US = HOUR_US
 #: More sightings than this are not read to follow the scores of those who were alerted.
 _MOST_SIGHTINGS = 100_000_000
-_MOST_SEEN = 200_000
+_MOST_SEEN = 50_000
 _SEEN = ["citizen_key", "time", "score", "peacescore", "action", "lat", "lon", "drone_id"]
 _IDS_AT_ONCE = 500
 _TIDIED = "The archive was tidied meanwhile: load this window again."
