@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -491,3 +492,16 @@ def test_what_was_drawn_of_one_picture_is_made_for_the_next_beforehand() -> None
 
     assert following.once(("cells", 500.0), fail).count.sum() == 2
     assert len(following.once(("hot", 4), fail).count) == 0
+
+
+def test_nobody_is_shown_names_whose_rights_are_gone(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+    monkeypatch.setattr(visit, "later", calls.put)
+    page, told = ReplayPage(visit), []
+    monkeypatch.setattr(page._view, "tell", told.append)
+    page._heard({"newest": True})
+    opened = calls.get(timeout=20)
+    visit.site.office.users.set_role("ana", "analyst", Actor("operator"))
+    opened()
+    calls.get(timeout=20)()
+    assert [next(iter(message)) for message in told] == ["window", "failed"]

@@ -38,6 +38,8 @@ REPLAYED = "looked at a replay"
 LOOKED = "looked at an alert"
 #: So much time is read ahead, in seconds of watching and at most in pieces.
 _AHEAD_S, _MOST_PIECES = 4.0, 9
+#: While it plays, rights are looked up again after so long, seconds.
+_TRUST_S = 5.0
 #: The map takes a silence that has not ended at the clock for one that never will.
 _FAR_MS = 8.64e15
 
@@ -70,6 +72,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._told: Told = {}
         self._picture = Picture()
         self._opening = 0
+        self._trusted_until = 0.0
         self._wanted: int | None = None
         self._speed = 1.0
         self._busy = self._reading = False
@@ -162,6 +165,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._busy, self._wanted, told, before = True, None, self._told, self._picture
 
         def look() -> Frame:
+            self._check(showing)
             frame = showing.frame(at_us, told)
             frame.picture.warm(before)
             return frame
@@ -181,6 +185,15 @@ class ReplayPage(pn.viewable.Viewer):
 
         pool = None if showing.is_ready(at_us) else self._visit.site.replay
         self._visit.in_thread(look, show, failed, pool=pool)
+
+    def _check(self, showing: Showing) -> None:
+        """Whether a window may still be shown, looked up now and then; what cannot be looked up may not."""
+        if time.monotonic() < self._trusted_until:
+            return
+        self._visit.require(Right.REPLAY)
+        if showing.names:
+            self._visit.require(Right.SEE_PEOPLE)
+        self._trusted_until = time.monotonic() + _TRUST_S
 
     def _show(self, showing: Showing, frame: Frame) -> None:
         self._picture = frame.picture
