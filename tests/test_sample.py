@@ -47,6 +47,10 @@ def test_a_sample_has_its_days_and_its_cube(small: Workspace) -> None:
     assert int(open_cube(small).reports.sum()) > 20_000
 
 
+def test_drones_that_report_every_five_minutes_are_not_silent(small: Workspace) -> None:
+    assert Workspace.open(small.root, {}).settings.dashboard.silent_after_s == 900
+
+
 def test_the_same_seed_gives_the_same_alerts_and_outcomes(tmp_path: Path) -> None:
     one, same, other = (
         outcomes(make_sample(tmp_path / name, days=1, drones=40, seed=seed))
