@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 #: After a turn that failed the next one waits so long, seconds.
 PAUSE_S = 5.0
 
+#: What people are told of a failure that was not foreseen.
+UNFORESEEN = "the dashboard's log tells the reason."
+
 
 class Turns:
     """See the module. ``turn`` does something and gives the seconds until it wants to be called again.

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dashboards.map.picture import Picture
 from dashboards.pulse import RUNNING, Pulse, read_pulse
 from dashboards.seats import Seats
-from dashboards.turns import Turns
+from dashboards.turns import UNFORESEEN, Turns
 from pipeline.errors import PeacewatchError
 from pipeline.lake.follow import Follower, State
 from pipeline.workspace import Workspace
@@ -91,6 +91,10 @@ class FleetBoard:
             error = failed.message
             if error != self.error:
                 log.warning("the fleet cannot be read: %s", error)
+        except Exception as failed:
+            error = f"The fleet cannot be read: {UNFORESEEN}"
+            if error != self.error:
+                log.warning("the fleet cannot be read", exc_info=failed)
         news, self.error = error != self.error, error
         if self._follower.state is not None:
             news = self._show(self._follower.state) or news
