@@ -17,6 +17,7 @@ from panel.custom import Child
 from dashboards.board import CAPACITY
 from dashboards.files import script, styles
 from dashboards.live.history import LOOKED, history_of
+from dashboards.live.listed import look_at_list
 from dashboards.live.orders import actions_of, alert_id_of, right_for
 from dashboards.map.alert_map import AlertMap
 from dashboards.view import PageView
@@ -66,16 +67,20 @@ class LivePage(pn.viewable.Viewer):
 
     def _heard(self, message: dict[str, Any]) -> None:
         if message.get("ready"):
-            self._visit.in_thread(self._people, self._begin, self._failed)
+            self._visit.in_thread(self._look, self._begin, self._failed)
         if message.get("people"):
             self._visit.in_thread(self._people, self._tell_people, self._failed)
         if "select" in message:
-            alert_id = message["select"]
+            alert_id, self._looked_at = message["select"], None
             self._map.select(alert_id if isinstance(alert_id, str) else None)
         if "act" in message:
             self._order(message["act"])
         if "history" in message:
             self._show_history(alert_id_of(message["history"]))
+
+    def _look(self) -> dict[str, Any]:
+        look_at_list(self._visit)
+        return self._people()
 
     def _begin(self, people: dict[str, Any]) -> None:
         """Whoever looks may see people: the map has their names."""
@@ -133,6 +138,7 @@ class LivePage(pn.viewable.Viewer):
         self._view.tell({"failed": error.message})
 
     def _picked_on_map(self, alert_id: str) -> None:
+        self._looked_at = None
         self._map.select(alert_id)
         self._view.tell({"select": alert_id})
 
