@@ -2,38 +2,43 @@
 
 What the pipeline says of itself is the same for everybody, and so are the alerts for
 those who may see people. Through Bokeh each page would have a message made of its own,
-under its document's lock; here the same bytes go to all of them. A page whose line is
-slow is passed over until it has taken what it was sent, and then gets the rest in one.
+under its document's lock; here the same goes to all of them. A page whose line is slow
+is passed over until it has taken what it was sent, and then gets what came since.
 
 A message is JSON: ``status``, and for a page that asked for them ``alerts``, the rows
-that changed, of which the first are all that are held (``first``). A page asks with its
-visit's token, in the session that the page was opened in; its feed ends with its visit.
+that changed, of which the first are all that are held. Of many rows a message has some,
+with the status, so that the page knows that it is not forgotten; ``whole`` says that it
+has them all. A page asks with its visit's token, in the session that the page was opened
+in, and the audit has that it does before it is told of alerts; its feed ends with its visit.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 from bokeh.server.util import check_allowlist
 from tornado.ioloop import IOLoop
+from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from dashboards.hub import Status
+from dashboards.live.listed import look_at_list
 from dashboards.map.picture import Picture
 from dashboards.seats import Seat
 from dashboards.sign_in.provider import session_of
 from dashboards.site import Site
 from dashboards.visit import Forbidden, Visit
-from pipeline.desk.roles import Right
 
 if TYPE_CHECKING:
     from asyncio import Future as Sending
 
 _UNRESOLVED = ("open", "recovered")
 _LONGEST_REQUEST = 500
+#: Who has not said within so many seconds which page it is for is sent away.
+PATIENCE_S = 5.0
 
 
 def status_message(status: Status, shown: int, picture: Picture | None = None) -> dict[str, Any]:
@@ -87,16 +92,24 @@ class Feeds:
             feed.push(post)
 
 
+class Part(NamedTuple):
+    """A message, empty if there is nothing to tell; the revision of the alerts that one knows then; if that is all."""
+
+    message: bytes
+    revision: int | None
+    whole: bool
+
+
 class Post:
     """What there is to tell at one moment, each message made when the first feed needs it."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self.status = site.hub.status
-        self._made: dict[tuple[bool, int | None], tuple[bytes, int | None]] = {}
+        self._made: dict[tuple[bool, int | None], Part] = {}
 
-    def message(self, with_status: bool, revision: int | None) -> tuple[bytes, int | None]:
-        """A message, empty if there is nothing to tell, and the revision of the alerts that one knows then.
+    def part(self, with_status: bool, revision: int | None) -> Part:
+        """What to tell next.
 
         ``revision`` is of what is known already, -1 for nothing yet, None if alerts are not wanted.
         """
@@ -105,19 +118,18 @@ class Post:
             self._made[key] = self._make(with_status, revision)
         return self._made[key]
 
-    def _make(self, with_status: bool, revision: int | None) -> tuple[bytes, int | None]:
-        parts = []
-        if with_status:
-            said = status_message(self.status, self._site.hub.held, self._site.fleet.picture)
-            parts.append(b'"status":' + orjson.dumps(said))
+    def _make(self, with_status: bool, revision: int | None) -> Part:
+        fields, whole = [], True
         if revision is not None:
             news = self._site.hub.news(max(0, revision))
+            whole = news.whole
             if news.rows or revision < 0:
-                parts.append(b'"alerts":' + news.json)
-            if revision < 0:
-                parts.append(b'"first":true')
+                fields += [b'"alerts":' + news.json, b'"whole":' + orjson.dumps(whole)]
             revision = news.revision
-        return (b"{" + b",".join(parts) + b"}" if parts else b""), revision
+        if with_status or not whole:
+            said = status_message(self.status, self._site.hub.held, self._site.fleet.picture)
+            fields.append(b'"status":' + orjson.dumps(said))
+        return Part(b"{" + b",".join(fields) + b"}" if fields else b"", revision, whole)
 
 
 class Feed(WebSocketHandler):
@@ -129,6 +141,23 @@ class Feed(WebSocketHandler):
         self._revision: int | None = None
         self._told: Status | None = None
         self._sending: Sending[None] | None = None
+        self._behind = False
+        self._waiting: object = None
+
+    async def prepare(self) -> None:
+        site = self._feeds.site
+        if await IOLoop.current().run_in_executor(site.pool, session_of, site.office, self) is None:
+            raise HTTPError(401)
+
+    @property
+    def max_message_size(self) -> int:
+        return _LONGEST_REQUEST
+
+    def get_compression_options(self) -> dict[str, Any]:
+        return {"compression_level": 1}
+
+    def open(self) -> None:
+        self._waiting = IOLoop.current().call_later(PATIENCE_S, self.close)
 
     def check_origin(self, origin: str) -> bool:
         return check_allowlist(urlsplit(origin).netloc.lower(), self.application.websocket_origins)
@@ -139,6 +168,7 @@ class Feed(WebSocketHandler):
         if visit is None or visit.over:
             self.close()
             return
+        IOLoop.current().remove_timeout(self._waiting)
         alerts = said.get("alerts") is True
         visit.in_thread(partial(self._check, visit, alerts), partial(self._begin, alerts), lambda _error: self.close())
 
@@ -147,28 +177,37 @@ class Feed(WebSocketHandler):
 
     def push(self, post: Post) -> None:
         """Send what this page does not know yet."""
-        busy = self._sending is not None and not self._sending.done()
-        if busy or self._visit is None or self._visit.over:
+        if self._visit is None or self._visit.over:
             return
-        fresh = post.status is not self._told
-        message, revision = post.message(fresh, self._revision)
-        if not message:
+        self._behind = self._sending is not None and not self._sending.done()
+        if self._behind:
+            return
+        part = post.part(post.status is not self._told, self._revision)
+        if not part.message:
             return
         try:
-            self._sending = self.write_message(message)
+            self._sending = self.write_message(part.message)
         except WebSocketClosedError:
+            self._feeds.leave(self)
             return
-        self._told, self._revision = post.status, revision
+        self._told, self._revision, self._behind = post.status, part.revision, not part.whole
+        self._sending.add_done_callback(self._sent)
+
+    def _sent(self, _sending: Sending[None]) -> None:
+        if self._behind:
+            self.push(Post(self._feeds.site))
 
     def _check(self, visit: Visit, alerts: bool) -> Visit:
         session = session_of(self._feeds.site.office, self)
         if session is None or session.session_id != visit.session.session_id:
             raise Forbidden("Your session has ended: sign in again.")
         if alerts:
-            visit.require(Right.SEE_PEOPLE)
+            look_at_list(visit)
         return visit
 
     def _begin(self, alerts: bool, visit: Visit) -> None:
+        if self.ws_connection is None:
+            return  # it was closed meanwhile
         if self._visit is None:
             self._visit = visit
             visit.on_leave(self.close)
@@ -180,7 +219,7 @@ class Feed(WebSocketHandler):
 def _read(message: str | bytes) -> dict[str, Any]:
     """What a browser says, which may be anything."""
     try:
-        said = orjson.loads(message) if len(message) <= _LONGEST_REQUEST else None
+        said = orjson.loads(message)
     except orjson.JSONDecodeError:
         said = None
     return said if isinstance(said, dict) else {}

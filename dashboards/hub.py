@@ -24,7 +24,7 @@ import orjson
 from dashboards.board import CAPACITY, Board, Row, row_of
 from dashboards.pulse import MISSING, Pulse, read_pulse
 from dashboards.seats import Seats
-from dashboards.turns import Turns
+from dashboards.turns import UNFORESEEN, Turns
 from pipeline.districts import Districts
 from pipeline.errors import PeacewatchError
 
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 STATUS_S = 0.5
+#: Rows that a page is told at once, so that a slow line has word of the pipeline in between.
+PART = 300
 _BATCH = 1_000
 _REFUSALS = 500
 
@@ -68,11 +70,12 @@ class Status:
 
 @dataclass(frozen=True)
 class News:
-    """Rows that a page has not seen, with the same as JSON, made once for all pages."""
+    """Rows that a page has not seen, with the same as JSON, made once for all pages; ``whole`` if there are no more."""
 
     rows: list[Row]
     json: bytes
     revision: int
+    whole: bool
 
 
 class Hub:
@@ -97,7 +100,7 @@ class Hub:
         self._live_path = live_path
         self._board = Board(capacity)
         self._lock = threading.Lock()
-        self._encoded = News([], b"[]", 0), -1
+        self._encoded = (-1, 0), News([], b"[]", 0, True)
         self._next_status = 0.0
         self._turns = Turns("hub", self._turn)
         self.seats = Seats(self._turns.nudge)
@@ -119,17 +122,20 @@ class Hub:
         return len(self._board)
 
     def news(self, revision: int) -> News:
-        """What changed after ``revision``, ordered by revision. For any thread."""
+        """What changed after ``revision``, ordered by revision, at most `PART` rows. For any thread."""
         with self._lock:
-            news, after = self._encoded
-            if after != revision or news.revision != self._board.revision:
-                rows = self._board.since(revision)
-                news = News(rows, orjson.dumps(rows), self._board.revision)
-                self._encoded = news, revision
+            wanted = revision, self._board.revision
+            made, news = self._encoded
+            if made != wanted:
+                changed = self._board.since(revision)
+                rows, whole = changed[:PART], len(changed) <= PART
+                until = self._board.revision if whole else rows[-1]["revision"]
+                news = News(rows, orjson.dumps(rows), until, whole)
+                self._encoded = wanted, news
             return news
 
     def rows(self, revision: int) -> list[Row]:
-        """The rows of `news` alone."""
+        """All rows that changed after ``revision``."""
         with self._lock:
             return self._board.since(revision)
 
@@ -159,8 +165,8 @@ class Hub:
                 self._apply(changed)
                 fresh = True
             self._set_desk_error(None)
-        except PeacewatchError as error:
-            self._set_desk_error(error.message)
+        except Exception as error:  # noqa: BLE001 - pages hear of it by the status, which follows
+            self._set_desk_error(error)
             return False
         return fresh
 
@@ -174,7 +180,7 @@ class Hub:
             held += desk.alerts("resolved", self._board.capacity)
             # What changed between these reads may have a lower revision than the newest of them.
             held += [] if begun is None else desk.changes(begun, _BATCH)
-        except PeacewatchError:
+        except BaseException:
             desk.close()
             raise
         self._apply(sorted(held, key=lambda alert: int(alert["revision"])))
@@ -215,9 +221,10 @@ class Hub:
         now = time.time()
         self.status = Status(read_pulse(self._live_path, now), counts, error, now)
 
-    def _set_desk_error(self, message: str | None) -> None:
-        before = self.status.desk_error
-        if message != before:
+    def _set_desk_error(self, error: Exception | None) -> None:
+        message = error.message if isinstance(error, PeacewatchError) else None if error is None else UNFORESEEN
+        if message != self.status.desk_error:
             if message is not None:
-                log.warning("the alerts cannot be read: %s", message)
+                unforeseen = error if message is UNFORESEEN else None
+                log.warning("the alerts cannot be read: %s", message, exc_info=unforeseen)
             self.status = Status(self.status.pulse, self.status.counts, message, self.status.at)

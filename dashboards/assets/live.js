@@ -71,11 +71,11 @@ function start(model, place, { Clock, el, icon, AlertList, Filters, Detail, Coun
     counters.apply(status)
     list.setTotal(status.counts.open + status.counts.recovered)
   })
-  follow(model.token, ({ alerts, first }) => {
+  follow(model.token, ({ alerts, whole }) => {
     if (!alerts) return
     list.apply(alerts, opened)
     if (opened && alerts.some(hasStranger)) send({ people: true })
-    opened ||= first
+    opened ||= whole
   }, true)
 
   const act = (kind) => () => work.act(kind, list.targets())
