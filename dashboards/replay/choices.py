@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,12 @@ class Window:
     begin_us: int
     end_us: int
     at_us: int
+
+    @property
+    def span(self) -> dict[str, str]:
+        """Its ends in words, for the audit."""
+        ends = (("from", self.begin_us), ("to", self.end_us))
+        return {name: datetime.fromtimestamp(at / 1e6, UTC).isoformat() for name, at in ends}
 
     @classmethod
     def of(cls, begin: datetime, end: datetime, at: datetime | None = None) -> Window:
@@ -55,6 +62,11 @@ def of_message(said: Any, zone: ZoneInfo) -> Window:
         raise UsageError("Choose a day, a time and a length.")
     start = _time(begin, zone)
     return Window.of(start, start + timedelta(minutes=min(max(minutes, 0), LONGEST + 1)))
+
+
+def is_number(said: Any) -> bool:
+    """Whether it is one that can be reckoned with."""
+    return isinstance(said, int | float) and not isinstance(said, bool) and isfinite(said)
 
 
 def _time(text: str, zone: ZoneInfo) -> datetime:

@@ -11,23 +11,18 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
-from datetime import UTC, datetime
-from math import isfinite
-from typing import Any, ClassVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import panel as pn
-import param
-from panel.custom import Child
 
-from dashboards.files import script, styles
 from dashboards.map.alert_map import AlertMap
 from dashboards.map.picture import Picture
-from dashboards.replay.choices import Window, of_address, of_message
+from dashboards.replay.choices import Window, is_number, of_address, of_message
 from dashboards.replay.shelf import PIECE_US, Shelf
 from dashboards.replay.showing import MOST_ALERTS, Frame, Showing, Told, open_window
+from dashboards.replay.view import ReplayView
 from dashboards.site import Site
-from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.roles import Right
 from pipeline.errors import PeacewatchError
@@ -44,19 +39,6 @@ _TRUST_S = 5.0
 _FAR_MS = 8.64e15
 
 _shelves: weakref.WeakKeyDictionary[Site, Shelf] = weakref.WeakKeyDictionary()
-
-
-class ReplayView(PageView):
-    """The page in the browser. Messages to it: ``window``, ``frame``, ``ready``, ``about``, ``select``, ``failed``."""
-
-    capacity = param.Integer(MOST_ALERTS)
-    limits = param.Dict()
-    districts = param.List()
-    named = param.Boolean()
-    map = Child()
-
-    _esm: ClassVar[str] = script("replay")
-    _stylesheets: ClassVar[list[str]] = styles("live", "replay")
 
 
 class ReplayPage(pn.viewable.Viewer):
@@ -77,7 +59,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._speed = 1.0
         self._busy = self._reading = False
         self._revision = 0
-        self._map = AlertMap(site.ground, MOST_ALERTS, picked=self._picked_on_map)
+        self._map = AlertMap(site.ground, MOST_ALERTS, picked=lambda alert_id: self._view.tell({"select": alert_id}))
         self._view = ReplayView(
             visit,
             self._heard,
@@ -98,9 +80,9 @@ class ReplayPage(pn.viewable.Viewer):
             self._open(lambda: None)
         if "open" in message:
             self._open(lambda: of_message(message["open"], self._zone))
-        if _is_number(message.get("speed")):
+        if is_number(message.get("speed")):
             self._speed = max(0.0, min(1e5, message["speed"]))
-        if _is_number(message.get("at")):
+        if is_number(message.get("at")):
             self._wanted = round(message["at"] * 1000)
             self._next()
         if "select" in message:
@@ -131,7 +113,7 @@ class ReplayPage(pn.viewable.Viewer):
                 return None, {}
             if named:
                 people = len({story.alert["citizen_key"] for story in showing.cast.stories})
-                visit.look(Right.SEE_PEOPLE, REPLAYED, details=_span(window) | {"people": people})
+                visit.look(Right.SEE_PEOPLE, REPLAYED, details=window.span | {"people": people})
             return showing, said | {"people": self._people() if named else {}}
 
         def show(opened: tuple[Showing | None, dict[str, Any]]) -> None:
@@ -202,8 +184,7 @@ class ReplayPage(pn.viewable.Viewer):
         self._told = frame.told
         self._take_away(frame.gone)
         rows = [row | {"revision": self._revision} for row in frame.rows]
-        ready = showing.ready_until(frame.at_us, self._ahead) / 1000
-        at = frame.at_us / 1000
+        at, ready = frame.at_us / 1000, showing.ready_until(frame.at_us, self._ahead) / 1000
         self._view.tell({"frame": {"at": at, "rows": rows, "gone": frame.gone}, "ready": ready, "at": at})
         self._read_ahead(showing, frame.at_us)
 
@@ -241,7 +222,8 @@ class ReplayPage(pn.viewable.Viewer):
 
         def failed(error: PeacewatchError) -> None:
             self._reading = False
-            self._failed(error)
+            if showing is self._showing:
+                self._failed(error)
 
         self._visit.in_thread(lambda: showing.load(missing), done, failed, pool=self._visit.site.replay)
 
@@ -256,25 +238,12 @@ class ReplayPage(pn.viewable.Viewer):
         def read() -> dict[str, Any]:
             if showing.names:
                 about = {"alert_id": alert_id, "citizen_key": story.alert["citizen_key"]}
-                self._visit.look(Right.SEE_PEOPLE, LOOKED, **about, details={"replay": _span(showing.window)})
+                self._visit.look(Right.SEE_PEOPLE, LOOKED, **about, details={"replay": showing.window.span})
             else:
                 self._visit.require(Right.REPLAY)
             return {"alert_id": alert_id, "turns": showing.turns(story)}
 
         self._visit.in_thread(read, lambda about: self._view.tell({"about": about}), self._failed)
 
-    def _picked_on_map(self, alert_id: str) -> None:
-        self._view.tell({"select": alert_id})
-
     def _failed(self, error: PeacewatchError) -> None:
         self._view.tell({"failed": error.message})
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _span(window: Window) -> dict[str, str]:
-    """A window in words, for the audit."""
-    ends = (("from", window.begin_us), ("to", window.end_us))
-    return {name: datetime.fromtimestamp(at / 1e6, UTC).isoformat() for name, at in ends}
