@@ -39,6 +39,10 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
             "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
             # A slice that outlives no worker is split: see `work`.
             "distributed.scheduler.allowed-failures": 1,
+            # A worker that dies again within that time would not be started any more.
+            "distributed.deploy.lost-worker-timeout": "365 days",
+            # Files are written where their tables are held, or these would be made again.
+            "distributed.scheduler.work-stealing": False,
         }
     ):
         async with (

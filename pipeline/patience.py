@@ -61,15 +61,19 @@ class PatientProcess(Generic[_A, _R]):
 
     def __init__(self, function: Callable[[_A], _R]) -> None:
         self._function = function
-        self._asking = threading.Lock()
+        self._asking, self._changing = threading.Lock(), threading.Lock()
+        self._closed = False
         self._process: Any = None
         self._line: Any = None
 
     def ask(self, argument: _A) -> _R:
         """Wait for the answer; `EOFError` or `OSError` if the process died, and the next question has a new one."""
         with self._asking:
-            if self._process is None or not self._process.is_alive():
-                self._start()
+            with self._changing:
+                if self._closed:
+                    raise EOFError("closed")
+                if self._process is None or not self._process.is_alive():
+                    self._start()
             self._line.send(argument)
             answer: _R = self._line.recv()
             return answer
@@ -80,7 +84,9 @@ class PatientProcess(Generic[_A, _R]):
         return self._asking.locked()
 
     def close(self) -> None:
-        """End the process: at once if it is at work, which may be left half done."""
+        """Ask no more, and end the process: at once if it is at work, which may be left half done."""
+        with self._changing:
+            self._closed = True
         if self._process is None:
             return
         if self._asking.acquire(blocking=False):

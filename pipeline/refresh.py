@@ -55,6 +55,8 @@ async def beside(cube: Cube) -> AsyncIterator[Refresh]:
             problem = await asyncio.to_thread(process.ask, cube)
         except (EOFError, OSError) as error:
             problem = f"its process died ({type(error).__name__}): there may be too little memory"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+            problem = f"{type(error).__name__}: {error}"
         if problem is not None and problem != last:
             _LOG.warning("the cube is behind the archive: %s", problem)
         last = problem

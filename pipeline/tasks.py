@@ -8,7 +8,7 @@ client that waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -126,17 +126,18 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
     return safe
 
 
-_HELD: Held[DecodedSlice] = Held()
+#: The windows that are being archived, and as much again: more is there only if something went wrong.
+_HELD: Held[DecodedSlice] = Held(max_bytes=512_000_000)
 
 
 @_never_raises
 def screen_slice(recipe: Recipe, job: Job) -> Screened:
     """What the driver needs to know of a slice: findings, and what tells copies apart. Its tables stay here."""
     decoded = _make(recipe, job)
-    _HELD.keep(job.run, recipe.slice, decoded)
     reports = decoded.tables.reports
     screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
     times = reports["time"].cast(pa.int64()).to_numpy()
+    _HELD.keep(_place(recipe, job), decoded, _size(decoded))
     return Screened(
         recipe.slice,
         get_worker().address,
@@ -153,7 +154,16 @@ def screen_slice(recipe: Recipe, job: Job) -> Screened:
 @_never_raises
 def stage_slices(lake: str, recipes: Sequence[Recipe], choices: Sequence[Choice], job: Job) -> dict[str, list[Add]]:
     """Write the chosen rows of screened slices as durable Parquet files; see `stage`."""
-    return stage(lake, [_batch(_HELD.take(job.run, recipe.slice) or _make(recipe, job)) for recipe in recipes], choices)
+    return stage(lake, [_batch(_HELD.take(_place(recipe, job)) or _make(recipe, job)) for recipe in recipes], choices)
+
+
+def _place(recipe: Recipe, job: Job) -> Hashable:
+    return job.run, recipe.slice, recipe.reason
+
+
+def _size(decoded: DecodedSlice) -> int:
+    tables = decoded.tables
+    return sum(table.nbytes for table in (tables.reports, tables.sightings, tables.people, tables.rejects))
 
 
 def _make(recipe: Recipe, job: Job) -> DecodedSlice:
@@ -203,7 +213,7 @@ def _batch(decoded: DecodedSlice) -> Batch:
 
 
 def warm_up() -> None:
-    """Import on a worker, and run once, what its first slice would have to."""
+    """Import on a worker, and run once, what its first slice would have to; forget what a run before left there."""
     tables = decode(
         _SAMPLE,
         load_dialect("peacewatch"),
@@ -214,6 +224,7 @@ def warm_up() -> None:
     )
     screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)
     _with_identities(tables)
+    _HELD.clear()
     no_long_pauses()
 
 

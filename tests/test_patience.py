@@ -121,12 +121,23 @@ def test_tasks_that_can_wait_run_on_threads_behind_the_others() -> None:
     assert later > at_once
 
 
-def test_tables_are_held_until_they_are_taken_or_another_run_begins() -> None:
-    held: Held[str] = Held()
-    held.keep("monday", 1, "one")
-    held.keep("monday", 2, "two")
-    assert held.take("monday", 1) == "one"
-    assert held.take("monday", 1) is None
-    held.keep("tuesday", 1, "other")
-    assert held.take("monday", 2) is None
-    assert held.take("tuesday", 1) == "other"
+def test_a_closed_process_is_not_started_again() -> None:
+    process: PatientProcess[None, tuple[int, int]] = PatientProcess(pid_and_nice)
+    process.close()
+    with pytest.raises(EOFError):
+        process.ask(None)
+
+
+def test_tables_are_held_until_they_are_taken_or_there_is_no_room() -> None:
+    held: Held[str] = Held(max_bytes=10)
+    held.keep(1, "one", 4)
+    held.keep(2, "two", 4)
+    assert held.take(1) == "one"
+    assert held.take(1) is None
+    held.keep(3, "three", 6)
+    held.keep(3, "again", 6)
+    assert held.take(2) == "two"
+    held.keep(4, "four", 5)
+    assert held.take(3) is None
+    held.clear()
+    assert held.take(4) is None
