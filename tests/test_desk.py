@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -404,3 +405,12 @@ def test_a_url_of_another_kind_is_refused(wrong: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as raised:
         Desk(wrong)
     assert "secret" not in raised.value.message
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's ? [1]*%41"
+    folder.mkdir()
+    with closing(Desk(f"sqlite:///{folder / 'desk.sqlite'}")) as desk:
+        assert desk.counts()["open"] == 0
+    assert [file.name for file in tmp_path.iterdir()] == [folder.name]
+    assert "desk.sqlite" in {file.name for file in folder.iterdir()}

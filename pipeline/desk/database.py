@@ -144,7 +144,8 @@ def _checked(url: str) -> sa.URL:
         raise UsageError(f"desk.url is of kind {kind!r}, which cannot hold a desk: {right}", key="desk.url", value=kind)
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError(f"desk.url names no file, so nothing would be kept: {right}", key="desk.url")
-    return parsed
+    # A file's name may hold a question mark; what follows it is no option.
+    return sa.URL.create(parsed.drivername, database=url.partition(":///")[2]) if kind == "sqlite" else parsed
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
