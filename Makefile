@@ -17,7 +17,7 @@ demo: $(VENV)/.runtime ## Watch a simulated fleet raise alerts (Ctrl-C ends it)
 	@exec $(BIN)/peacewatch demo
 
 test: $(VENV)/.ready ## Run the tests
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
 
 docs: $(VENV)/.ready ## Build the documentation
 	@$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build
