@@ -198,7 +198,7 @@ def test_the_cube_is_as_the_dictionary_says(told: Path) -> None:
     assert set(cube.data_vars) == set(VARIABLES)
 
 
-@pytest.mark.parametrize("command", [*(set(meanings.COMMANDS) - {"init", "simulate", "ingest", "run"}), "alerts"])
+@pytest.mark.parametrize("command", [*sorted(set(meanings.COMMANDS) - {"init", "simulate", "ingest", "run"}), "alerts"])
 def test_output_is_as_the_dictionary_says(told: Path, command: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["--workspace", str(told / "lyon"), *command.split(), "--json"]) == 0
     said = dictionary.alert_fields() if command == "alerts" else meanings.COMMANDS[command]
