@@ -69,7 +69,7 @@ class Flow:
         boundaries = {part: [offset] for part, offset in self._archived_at_start.items()}
         settings = self._settings.lake
         loop = {"loop": IOLoop.current(), "asynchronous": True}
-        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, self._fail, **loop)
+        self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, self._fail, self._busy, **loop)
         alerted = self.slices.ordered(self._guard(self._cluster.decode_and_screen), _IN_FLIGHT).ordered(
             self._guard(self._to_desk)
         )
@@ -147,6 +147,9 @@ class Flow:
 
     def _emitted(self) -> int:
         return sum(at - self._start[part] for part, at in self._position().items())
+
+    def _busy(self) -> bool:
+        return self._emitted() > self.progress.screened
 
     def _all_emitted(self) -> bool:
         return self._position() == self._log.ends()

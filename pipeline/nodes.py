@@ -44,6 +44,7 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
 
     ``boundaries``: offsets of each partition that no slice may span. ``position``
     is where the next slice starts. An error of the log stops the source and goes to ``fail``.
+    After a small slice, what comes in is gathered while ``busy()``.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
         boundaries: dict[int, list[int]],
         max_bytes: int,
         fail: Callable[[Exception], None],
+        busy: Callable[[], bool] = lambda: False,
         **kwargs: Any,
     ) -> None:
         self.position = dict(positions)
         self._log, self._boundaries, self._max_bytes, self._fail = log, boundaries, max_bytes, fail
+        self._busy = busy
         super().__init__(**kwargs)
 
     async def _run(self) -> None:
@@ -74,6 +77,9 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
             await asyncio.sleep(_POLL_S)
         elif slices[0].bytes < self._max_bytes / 4:
             await asyncio.sleep(_PACE_S)
+            # When work takes longer than that, more and smaller slices would only make it take longer still.
+            while self._busy() and not self.stopped:
+                await asyncio.sleep(_POLL_S)
 
 
 @Stream.register_api()
