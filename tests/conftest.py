@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,15 @@ from postgresql import Server, programs
 from pipeline.workspace import Workspace
 
 REPORTS = 30_000
+#: Inside a container, and asking nobody but the pages under test.
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 with contextlib.suppress(ImportError):
     from playwright.sync_api import expect
@@ -55,6 +65,19 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("city") / "reports.ndjson"
     peacewatch(file.parent, "simulate", "--reports", REPORTS, "--seed", 42, "--drones", 300, "--out", file)
     return file
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, with contexts of each test's own; skips without it. One a module: its loop would be in others' way."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

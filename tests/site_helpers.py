@@ -1,9 +1,11 @@
-"""What tests of the pages share: people who are signed in already, and a browser that hides nothing."""
+"""What tests of the pages share: a served dashboard, people who are signed in, and a client that hides nothing."""
 
 from __future__ import annotations
 
 import http.client
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -11,9 +13,26 @@ from urllib.parse import urlencode
 
 from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
+from pipeline.workspace import Workspace
 
+#: Serves the dashboard of a workspace, at a port if one is given, and prints its URL once it is ready.
+SERVE = (
+    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
+    "port = int(sys.argv[2]) if sys.argv[2:] else 0; "
+    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', port, ready=lambda url: print(url, flush=True))"
+)
 COOKIE = "__Host-peacewatch"
 PASSWORD = "a long password 1"
+
+
+def start(workspace: Workspace, port: int = 0, env: dict[str, str] | None = None) -> tuple[subprocess.Popen[str], str]:
+    """A dashboard process, and its URL once it is ready."""
+    arguments = [sys.executable, "-c", SERVE, str(workspace.root), str(port)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=env)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://127.0.0.1:")
+    return process, url
 
 
 def employ(office: Office, name: str, role: str = "officer", display_name: str | None = None) -> str:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import csv
 import http.client
 import io
-import os
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,7 +21,7 @@ import pytest
 from analysis_helpers import City
 from hypothesis import given
 from hypothesis import strategies as st
-from site_helpers import COOKIE, employ, sign_in
+from site_helpers import COOKIE, employ, sign_in, start
 
 from dashboards.analysis.answers import Answers
 from dashboards.analysis.choices import PERIODS, question_of
@@ -45,18 +41,6 @@ from pipeline.workspace import Workspace
 PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC)
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 # --- what is chosen, and how numbers read -----------------------------------------------
@@ -258,26 +242,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     office = Office(made.workspace)
     tokens = {role: employ(office, role, role) for role in ("analyst", "supervisor", "officer")}
     office.close()
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(made.workspace.root)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert url
+    process, url = start(made.workspace)
     yield Served(made, url, tokens)
     process.terminate()
     process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 Open = Callable[..., Any]

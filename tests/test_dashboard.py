@@ -5,12 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +21,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from site_helpers import COOKIE, employ, page_token, sign_in
+from site_helpers import COOKIE, employ, page_token, sign_in, start
 
 from dashboards.app import dashboard_file, serve
 from dashboards.board import Board, Row, row_of
@@ -46,18 +43,6 @@ from pipeline.schema import FINDINGS, RECOVERIES
 from pipeline.workspace import Area, Workspace
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', int(sys.argv[2]), ready=lambda url: print(url, flush=True))"
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 def found(key: int, **values: Any) -> dict[str, Any]:
@@ -375,16 +360,6 @@ class Served:
         return int(urlsplit(self.url).port or 0)
 
 
-def start(workspace: Workspace, port: int = 0) -> tuple[subprocess.Popen[str], str]:
-    """A dashboard process, and its URL once it is ready."""
-    arguments = [sys.executable, "-c", SERVE, str(workspace.root), str(port)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert url.startswith("http://127.0.0.1:")
-    return process, url
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     workspace = Workspace.create(tmp_path_factory.mktemp("dashboard") / "force", "Police <b>of</b> Test")
@@ -451,17 +426,6 @@ def test_it_stops_when_asked_from_another_thread(workspace: Workspace) -> None:
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

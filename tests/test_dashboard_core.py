@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -16,8 +14,8 @@ from typing import Any
 
 import pytest
 from bokeh.document import Document
-from site_helpers import COOKIE, employ, sign_in
-from test_dashboard import FLAGS, Shift, found, say, start
+from site_helpers import COOKIE, employ, sign_in, start
+from test_dashboard import Shift, found, say
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -352,17 +350,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace
     shift.desk.close()
     process.terminate()
     assert process.wait(20) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(browser: Any, url: str, token: str, path: str = "") -> tuple[Any, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,18 +16,13 @@ from typing import Any
 
 import pytest
 from conftest import command
-from site_helpers import employ, sign_in
+from site_helpers import employ, sign_in, start
 from test_dashboard import Shift, found
 
 from pipeline.desk.office import Office
 from pipeline.log import Chunk, open_log
 from pipeline.workspace import Workspace
 
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 
@@ -70,22 +64,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     office = Office(workspace)
     token = employ(office, "ana")
     office.close()
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(workspace.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield Served(workspace, process.stdout.readline().strip(), token)
+    process, url = start(workspace)
+    yield Served(workspace, url, token)
     process.terminate()
     assert process.wait(20) == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

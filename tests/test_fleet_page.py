@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +14,7 @@ import pytest
 from conftest import peacewatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_helpers import employ, sign_in
+from site_helpers import employ, sign_in, start
 
 from dashboards.fleet.table import COLUMNS, GROUPS, FleetTable, Query
 from dashboards.map.picture import Picture
@@ -27,10 +23,6 @@ from pipeline.districts import Chessboard
 from pipeline.lake.fleet import Fleet
 from pipeline.workspace import Area, Workspace
 
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
 STATUSES = ["other", "nominal", "Charging"]
 DISTRICTS = Chessboard(Area())
 
@@ -151,29 +143,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     peacewatch(workspace.root, "ingest", file)
     peacewatch(workspace.root, "run", "--until-drained")
     office = Office(workspace)
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(workspace.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield Served(office, process.stdout.readline().strip())
+    process, url = start(workspace)
+    yield Served(office, url)
     process.terminate()
     assert process.wait(20) == 0
     office.close()
 
 
 @pytest.fixture(scope="module")
-def page(served: Served) -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
+def page(served: Served, browser: Any) -> Iterator[Any]:
     problems: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        context = browser.new_context(viewport={"width": 1366, "height": 768})
-        sign_in(context, employ(served.office, "ana"))
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(f"{served.url}/fleet")
-        yield page
-        browser.close()
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    sign_in(context, employ(served.office, "ana"))
+    page = context.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{served.url}/fleet")
+    yield page
+    context.close()
     assert problems == []
 
 

@@ -128,17 +128,10 @@ def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.fixture(scope="module")
-def context(lab: tuple[str, Workspace]) -> Iterator[Any]:
-    chromium = Path("/usr/bin/chromium")
-    if not chromium.exists():
-        pytest.skip("needs Chromium")
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(chromium), args=flags)
-        yield browser.new_context(viewport={"width": 1366, "height": 768})
-        browser.close()
+def context(browser: Any, lab: tuple[str, Workspace]) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    yield context
+    context.close()
 
 
 def test_lab_opens_where_to_start_and_runs_it_to_the_end(lab: tuple[str, Workspace], context: Any) -> None:

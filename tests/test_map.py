@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ import shapely
 from archive_helpers import BEGIN_US, Archive, report
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_helpers import employ, sign_in
+from site_helpers import employ, sign_in, start
 
 from dashboards.map import world
 from dashboards.map.alert_layer import is_dim
@@ -314,12 +311,6 @@ def test_a_board_says_why_there_is_nothing_new_and_recovers(board: FleetBoard, a
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync_api.expect
 
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run"]  # fmt: skip
 CROWD, FEW = 2_400, 40
 TILES = "tiles.example"
 TILE = '<svg xmlns="http://www.w3.org/2000/svg" width="256" height="256"><rect width="256" height="256"/></svg>'
@@ -349,17 +340,6 @@ def fleet(generation: int) -> list[dict[str, Any]]:
     return crowd + few
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @dataclass
 class Served:
     """The dashboard of a fleet in a process of its own, a writer of its archive, and somebody's session."""
@@ -378,10 +358,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     office = Office(workspace)
     token = employ(office, "olga")
     environ = os.environ | {"PEACEWATCH_DASHBOARD_TILES": f"https://{TILES}/{{Z}}/{{X}}/{{Y}}.png"}
-    arguments = [sys.executable, "-c", SERVE, str(workspace.root)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environ)
-    assert process.stdout is not None
-    yield Served(process.stdout.readline().strip(), archive, token)
+    process, url = start(workspace, env=environ)
+    yield Served(url, archive, token)
     process.terminate()
     assert process.wait(20) == 0
     assert (workspace.root / "fleet.arrow").exists()

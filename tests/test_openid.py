@@ -8,7 +8,6 @@ import logging
 import logging.handlers
 import os
 import queue
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from openid_provider import CLIENT, SECRET, Claims, Provider, new_key, s256, signed, unsigned
-from site_helpers import COOKIE, PASSWORD, Answer, Client
+from site_helpers import COOKIE, PASSWORD, SERVE, Answer, Client
 
 from dashboards.sign_in import openid
 from dashboards.sign_in.openid import Attempt, ProviderFailed
@@ -38,11 +37,6 @@ from pipeline.workspace import Workspace, load_settings
 
 BY = Actor("operator")
 KEPT = "__Host-peacewatch-openid"
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 
 # --- settings, and what is believed of a token -----------------------------------
@@ -404,18 +398,6 @@ def test_all_of_an_attempt_comes_from_its_seed_and_tells_nothing_of_it() -> None
 
 
 # --- without passwords, in a browser ----------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def test_the_button_leads_in_until_the_user_is_disabled(browser: Any, served: Served) -> None:

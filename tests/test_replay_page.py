@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from site_helpers import employ, sign_in
+from site_helpers import employ, sign_in, start
 
 from dashboards.replay.page import LOOKED, REPLAYED
 from pipeline.desk.audit import Actor, Search
@@ -25,12 +21,6 @@ from pipeline.workspace import Workspace
 from tests.conftest import peacewatch
 
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run"]  # fmt: skip
 #: Half past seven in UTC is half past eight in Paris, the force's zone.
 BEGIN = datetime(2026, 11, 2, 7, 30, tzinfo=UTC)
 
@@ -88,23 +78,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert done.done
     then.close()
     office = Office(workspace)
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(workspace.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield Served(workspace, office, process.stdout.readline().strip())
+    process, url = start(workspace)
+    yield Served(workspace, office, url)
     process.terminate()
     assert process.wait(20) == 0
     office.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

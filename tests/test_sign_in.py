@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from bokeh.util.token import generate_jwt_token
-from site_helpers import COOKIE, PASSWORD, Answer, Client
+from site_helpers import COOKIE, PASSWORD, SERVE, Answer, Client
 
 from dashboards.files import assets_route
 from dashboards.listening import listening
@@ -29,11 +29,6 @@ from pipeline.workspace import Dashboard, Workspace
 EVIL = "<img src=x onerror=\"document.title='pwned'\">"
 XSRF = "__Host-peacewatch-xsrf"
 BY = Actor("operator")
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 PEOPLE = {"ana": "officer", "sue": "supervisor", "lin": "analyst", "adam": "administrator"}
 
 
@@ -267,16 +262,6 @@ def test_a_large_form_is_refused(client: Client) -> None:
 
 
 # --- in a browser ----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

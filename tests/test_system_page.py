@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +13,7 @@ import pytest
 from conftest import peacewatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_helpers import employ, sign_in
+from site_helpers import employ, sign_in, start
 
 from dashboards.hub import Status
 from dashboards.pulse import RUNNING, STOPPED, Pulse
@@ -30,10 +26,6 @@ from pipeline.desk.office import Office
 from pipeline.progress import histogram_ms, write_snapshot
 from pipeline.workspace import Workspace
 
-SERVE = (
-    "import sys; from dashboards.app import serve; from pipeline.workspace import Workspace; "
-    "serve(Workspace.open(sys.argv[1]), '127.0.0.1', 0, ready=lambda url: print(url, flush=True))"
-)
 EVIL = '<img src=x onerror="document.title=1">'
 GOOD = (
     b'{"drone_id": "pw-1", "time": "2026-11-02T07:30:00Z", "location": {"lat": 48.85, "lon": 2.35}, "citizens": []}\n'
@@ -111,23 +103,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     peacewatch(workspace.root, "ingest", file)
     peacewatch(workspace.root, "run", "--until-drained")
     office = Office(workspace)
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(workspace.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield Served(workspace, office, process.stdout.readline().strip())
+    process, url = start(workspace)
+    yield Served(workspace, office, url)
     process.terminate()
     assert process.wait(20) == 0
     office.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium: install it, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
