@@ -6,6 +6,7 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,16 +100,18 @@ class SlicesOnCluster:
     ) -> dict[str, list[Add]]:
         """Write the chosen rows as Parquet where the tables are; the files are durable, not committed."""
         workers = [item.screened.worker for item in done]
-        groups = group(workers, [item.slice.bytes for item in done], group_bytes)
-        # One after the other: all at once they would leave no processor for alerts.
-        return merge(
-            [
-                await self._stage_group(
-                    lake, [done[at] for at in places], [choices[at] for at in places], workers[places[0]]
-                )
-                for places in groups
+        groups: dict[str, list[list[int]]] = {}
+        for places in group(workers, [item.slice.bytes for item in done], group_bytes):
+            groups.setdefault(workers[places[0]], []).append(places)
+
+        async def of_worker(worker: str) -> list[dict[str, list[Add]]]:
+            # One after the other: all at once they would leave a worker no thread for alerts.
+            return [
+                await self._stage_group(lake, [done[at] for at in places], [choices[at] for at in places], worker)
+                for places in groups[worker]
             ]
-        )
+
+        return merge([adds for staged in await asyncio.gather(*map(of_worker, groups)) for adds in staged])
 
     async def _stage_group(
         self, lake: str, done: Sequence[Done], choices: Sequence[Choice], worker: str
