@@ -139,6 +139,14 @@ def test_an_empty_id_is_nobodys() -> None:
     assert tables.people["citizen_id"].to_pylist() == [None, None]
 
 
+def test_a_citizen_without_any_part_of_a_joined_name_has_none_and_shifts_nobodys() -> None:
+    people = b'{"citizenId":"a","peaceScore":1},{"citizenId":"b","lastName":"Roux","peaceScore":2}'
+    line = b'{"droneId":"d","timestamp":1793604600000,"location":[1,2],"identifiedCitizens":[%s]}\n'
+    tables = decoded(line % people + line % b'{"peaceScore":3}', load_dialect("kafka-streams"))
+    assert tables.people["citizen_name"].to_pylist() == [None, "Roux"]
+    assert [reject["report_id"] for reject in tables.rejects.to_pylist()] == [1]
+
+
 def test_kafka_streams_sample() -> None:
     tables = decoded((DATA / "kafka-streams.ndjson").read_bytes(), load_dialect("kafka-streams"))
     assert (tables.reports.num_rows, tables.sightings.num_rows, tables.rejects.num_rows) == (200, 874, 0)

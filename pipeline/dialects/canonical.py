@@ -7,7 +7,7 @@ canonical tables from rows that have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
     parts = [get(citizens, path) for path in name.paths]
     if len(parts) == 1:
         return parts[0]
+    if all(part.null_count for part in parts):
+        # Arrow 26 leaves a row out of the result when all its parts are null and nulls are skipped.
+        nameless = reduce(pc.and_, [part.is_null() for part in parts])
+        parts[0] = pc.if_else(nameless, "", parts[0])
     joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
     return pc.if_else(pc.equal(joined, ""), None, joined)
 
