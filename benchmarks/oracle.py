@@ -15,6 +15,7 @@ _AGITATED = 10
 class Counts:
     """What a file holds once copies are left out; ``alerts`` is the number of citizens with a bad score."""
 
+    lines: int
     reports: int
     sightings: int
     identities: int
@@ -47,7 +48,8 @@ def read(path: Path) -> Counts:
                 identities.add((citizen, name))
                 if person["calm"] <= _AGITATED:
                     agitated.add(citizen)
-    return Counts(len(seen), sightings, len(identities), duplicates, rejected, len(agitated))
+    lines = len(seen) + duplicates + rejected
+    return Counts(lines, len(seen), sightings, len(identities), duplicates, rejected, len(agitated))
 
 
 def differences(expected: Counts, counts: dict[str, int]) -> list[str]:

@@ -78,6 +78,7 @@ def counted(decoded: Decoded) -> oracle.Counts:
     sightings = pl.DataFrame(decoded.sightings).with_columns(name=pl.Series(decoded.people["citizen_name"]))
     kept = sightings.join(reports.filter("once").select("report_id"), on="report_id")
     return oracle.Counts(
+        lines=len(reports) + decoded.rejects.num_rows,
         reports=reports["once"].sum(),
         sightings=len(kept),
         identities=kept.select("citizen_key", "name").n_unique(),
@@ -88,6 +89,6 @@ def counted(decoded: Decoded) -> oracle.Counts:
 
 
 def test_what_a_system_gets_wrong_is_named() -> None:
-    right = oracle.Counts(reports=5, sightings=9, identities=4, duplicates=1, rejected=2, alerts=1)
+    right = oracle.Counts(lines=8, reports=5, sightings=9, identities=4, duplicates=1, rejected=2, alerts=1)
     assert oracle.differences(right, {"reports": 5, "alerts": 1}) == []
     assert oracle.differences(right, {"reports": 6, "alerts": 1}) == ["reports: 6, not 5"]
