@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -21,8 +21,9 @@ _MEMORY_EVERY_S = 1.0
 class Usage:
     """What a tree of processes took.
 
-    ``cpu_s`` is exact, from the operating system; ``roles_s`` is of looks five times a second, so each process's last
-    fifth of a second is in nobody's. ``peak_mb`` is the largest sum of proportional set sizes, once a second.
+    ``cpu_s`` is exact for processes that somebody waited for; ``roles_s`` is of looks five times a second, so each
+    process's last fifth of a second is in nobody's. ``peak_mb`` is the largest sum of proportional set
+    sizes, once a second.
     """
 
     cpu_s: float
@@ -53,14 +54,22 @@ def role_of(command: Sequence[str], nice: int, is_root: bool) -> str:
     return "cube" if nice > 0 else "worker"
 
 
-def run(command: Sequence[str], environment: dict[str, str] | None = None, timeout_s: float = 3600) -> Finished:
-    """Run a command to its end and watch what it takes. It is killed after ``timeout_s``, with all that it started."""
+def run(
+    command: Sequence[str],
+    environment: dict[str, str] | None = None,
+    timeout_s: float = 3600,
+    on_look: Callable[[], None] = lambda: None,
+) -> Finished:
+    """Run a command to its end and watch what it takes; ``on_look`` is called five times a second meanwhile.
+
+    It is killed after ``timeout_s``, with all that it started.
+    """
     began = time.perf_counter()
     with (
         subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process,
-        _Watch(process.pid) as watch,
+        _Watch(process.pid, on_look) as watch,
     ):
         before = os.times()
         try:
@@ -77,8 +86,9 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None, timeo
 class _Watch:
     """Looks at a tree of processes on a thread of its own, for as long as the block runs."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, on_look: Callable[[], None]) -> None:
         self._root = psutil.Process(pid)
+        self._on_look = on_look
         self._seconds: dict[int, tuple[str, float]] = {}
         self._peak = 0
         self._ended = threading.Event()
@@ -102,6 +112,7 @@ class _Watch:
     def _look(self) -> None:
         memory_at = 0.0
         while not self._ended.wait(_LOOK_EVERY_S):
+            self._on_look()
             now = time.monotonic()
             with_memory = now - memory_at >= _MEMORY_EVERY_S
             memory_at = now if with_memory else memory_at

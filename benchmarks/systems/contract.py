@@ -3,8 +3,9 @@
     python -m benchmarks.systems.NAME INPUT OUTPUT --job JOB --cores N
 
 reads the NDJSON file INPUT, writes whatever it writes below the empty directory OUTPUT, and ends with one line of JSON:
-``seconds`` from the first byte read to the last file durable, on a system that is up and warm, and ``counts`` by the
-names of `benchmarks.oracle.Counts`, of what it has really stored. A count that its job does not ask for is left out.
+``seconds`` from the first byte read to the last file durable, on a system that is up and warm; ``cpu_s``, the processor
+time of all its processes for that; and ``counts`` by the names of `benchmarks.oracle.Counts`, of what it has really
+stored. A count that its job does not ask for is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,23 @@ def arguments(*jobs: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def answer(seconds: float, counts: dict[str, int], **more: Any) -> None:
-    """Print the result; ``more`` is whatever else there is to tell."""
-    print(json.dumps({"seconds": round(seconds, 3), "counts": counts, **more}), flush=True)
+class Clock:
+    """Seconds, and processor time of this process and of those that it has waited for, since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._times = os.times()
+
+    def read(self) -> tuple[float, float]:
+        """Seconds and processor seconds."""
+        cpu = sum(os.times()[:4]) - sum(self._times[:4])
+        return time.perf_counter() - self._began, cpu
+
+
+def answer(took: tuple[float, float], counts: dict[str, int], **more: Any) -> None:
+    """Print the result: seconds and processor seconds, counts, and whatever else there is to tell."""
+    seconds, cpu_s = took
+    print(json.dumps({"seconds": round(seconds, 3), "cpu_s": round(cpu_s, 2), "counts": counts, **more}), flush=True)
 
 
 def make_durable(folder: Path) -> None:

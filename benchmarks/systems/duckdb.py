@@ -7,12 +7,11 @@ grouping on the key, which was faster than DISTINCT ON.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.systems.contract import PLAIN, SAME, SECRET, answer, arguments, make_durable
+from benchmarks.systems.contract import PLAIN, SAME, SECRET, Clock, answer, arguments, make_durable
 
 _COLUMNS = """{unit: 'VARCHAR', n: 'BIGINT', ts: 'BIGINT', pos: 'STRUCT(lat DOUBLE, lon DOUBLE)', state: 'VARCHAR',
     cell: 'DOUBLE', celsius: 'DOUBLE', heard: 'VARCHAR', firmware: 'VARCHAR', model: 'JSON', people:
@@ -47,15 +46,15 @@ def main() -> None:
     given = arguments(SAME, PLAIN)
     connection = duckdb.connect(config={"threads": given.cores, "preserve_insertion_order": False})
     source = f"read_ndjson('{given.input}', columns = {_COLUMNS}, ignore_errors = true)"
-    began = time.perf_counter()
+    clock = Clock()
     for statement in {SAME: _SAME, PLAIN: _PLAIN}[given.job]:
         connection.execute(statement.replace("{source}", source).replace("{output}", str(given.output)))
     make_durable(given.output)
-    seconds = time.perf_counter() - began
+    took = clock.read()
     if given.job == SAME:
-        answer(seconds, stored(connection, given.output))
+        answer(took, stored(connection, given.output))
     else:
-        answer(seconds, {"lines": number(connection, f"'{given.output}/reports.parquet'")})
+        answer(took, {"lines": number(connection, f"'{given.output}/reports.parquet'")})
 
 
 def stored(connection: duckdb.DuckDBPyConnection, output: Path) -> dict[str, int]:

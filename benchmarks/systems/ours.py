@@ -1,7 +1,9 @@
 """Peacewatch itself, through its command: the log is filled first, then drained against the clock.
 
 ``seconds`` are those of `peacewatch run` once its workers are warm: alerts on the desk, the archive committed and
-fsynced, the cube up to date. Counts are read from what it stored: the files that Delta's log names, and the desk.
+fsynced, the cube up to date. Processor time, by ``roles_s`` too, and ``peak_mb`` are those of `run` from its start to
+its end. ``archive_lag`` tells how it went: moments in seconds, and how many lines the archive had not by then. Counts
+are read from what it stored: the files that Delta's log names, and the desk.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from deltalake import DeltaTable
 from benchmarks import watch
 from benchmarks.systems.contract import SAME, answer, arguments
 from pipeline.lake.cube import open_cube
+from pipeline.progress import read_snapshot
 from pipeline.workspace import Workspace
 
 _DIALECT = Path(__file__).parents[1] / "foreign.yaml"
@@ -34,14 +36,23 @@ def main() -> None:
     environment = {**os.environ, **_ENVIRONMENT, "PEACEWATCH_CLUSTER_WORKERS": str(given.cores)}
     subprocess.run(command(root, "init"), env=environment, check=True, stdout=subprocess.DEVNULL)
     ingested = ended(watch.run(command(root, "ingest", given.input, "--dialect", _DIALECT, "--json"), environment))
-    ran = watch.run(command(root, "run", "--until-drained", "--json"), environment)
+    progress: list[tuple[float, int]] = []
+
+    def look() -> None:
+        snapshot = read_snapshot(root / "live.json")
+        if snapshot is not None:
+            progress.append((snapshot["updated_at"], snapshot["archive_lag_reports"]))
+
+    ran = watch.run(command(root, "run", "--until-drained", "--json"), environment, on_look=look)
     summary = json.loads(ended(ran).stdout.splitlines()[-1])
     answer(
-        summary["seconds"],
+        (summary["seconds"], ran.usage.cpu_s),
         stored(Workspace.open(root)),
-        usage=asdict(ran.usage),
+        roles_s=ran.usage.roles_s,
+        peak_mb=ran.usage.peak_mb,
         start_s=round(ran.seconds - summary["seconds"], 1),
         ingest_s=round(ingested.seconds, 1),
+        archive_lag=sorted(set(progress)),
     )
 
 
