@@ -15,113 +15,18 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import foreign, oracle, summary, watch
+from benchmarks import summary
 from benchmarks.foreign import VARIANTS
+from benchmarks.running import SYSTEMS, Bench, made, tell
 from benchmarks.summary import OURS, Run
-
-_HERE = Path(__file__).parent
-_TIMEOUT_S = 3600
-_READ_PLAINLY = 2_000_000
-
-
-@dataclass(frozen=True)
-class System:
-    """A program below `benchmarks.systems` and the job that it gets."""
-
-    program: str
-    job: str
-
-
-SYSTEMS = {
-    OURS: System("ours", "same"),
-    "DuckDB, same work": System("duckdb", "same"),
-    "Spark, same work": System("spark", "same"),
-    "DuckDB, one table": System("duckdb", "plain"),
-    "Spark, one table and alerts": System("spark", "plain"),
-    "Bytewax, alerts": System("bytewax", "alerts"),
-    "Pathway, alerts": System("pathway", "alerts"),
-    "streamz loop, alerts": System("streamz", "alerts"),
-}
-
-
-@dataclass(frozen=True)
-class Input:
-    """A file of reports, and the counts that a system must come to."""
-
-    name: str
-    path: Path
-    right: dict[str, int]
-
-
-@contextmanager
-def made(scratch: Path, variant: str, reports: int, seed: int) -> Iterator[Input]:
-    """An input, for as long as the block runs; a long one is not read plainly, as that would take too much memory."""
-    path = scratch / f"{variant}.ndjson"
-    written = foreign.write(path, reports, VARIANTS[variant], seed)
-    right = {"reports": written.reports, "duplicates": written.retransmitted, "rejected": sum(written.bad.values())}
-    if reports <= _READ_PLAINLY:
-        counts = asdict(oracle.read(path))
-        if oracle.differences(right, counts):
-            raise SystemExit(f"the input {variant} is not what its generator says: {counts}, {written}")
-        right = counts
-    try:
-        yield Input(variant, path, right)
-    finally:
-        path.unlink()
-
-
-class Bench:
-    """Runs systems one after the other, below a scratch directory, and remembers how it went."""
-
-    def __init__(self, arguments: argparse.Namespace, scratch: Path) -> None:
-        self._scratch, self._peers, self._cores = scratch, arguments.peers, arguments.cores
-        self._environment = {**os.environ, "PYTHONPATH": str(_HERE.parent)}
-        self.runs: list[Run] = []
-
-    def run(self, name: str, source: Input, cores: int | None = None) -> Run | None:
-        """One run, told on stderr; None if the system failed."""
-        system, cores = SYSTEMS[name], cores or self._cores
-        output = self._scratch / "output"
-        output.mkdir()
-        python = sys.executable if name == OURS else str(self._peers)
-        command = [python, "-m", f"benchmarks.systems.{system.program}", str(source.path), str(output)]
-        try:
-            ended = watch.run([*command, "--job", system.job, "--cores", str(cores)], self._environment, _TIMEOUT_S)
-        finally:
-            shutil.rmtree(output)
-        if ended.status:
-            tell(f"{name} on {source.name} failed: {' '.join(ended.stderr.split())[-400:]}")
-            return None
-        answer = json.loads(ended.stdout.splitlines()[-1])
-        run = Run(
-            system=name,
-            input=source.name,
-            workers=cores,
-            megabytes=source.path.stat().st_size / 1e6,
-            wrong=oracle.differences(source.right, answer.pop("counts")),
-            **{key: answer.pop(key) for key in ("seconds", "cpu_s")},
-            peak_mb=answer.pop("peak_mb", ended.usage.peak_mb),
-            roles_s=answer.pop("roles_s", {}),
-            more=answer,
-        )
-        self.runs.append(run)
-        tell(f"{name} on {source.name}: {run.rate:.0f} MB/s ({run.seconds:.1f} s; all in all {ended.seconds:.0f} s)")
-        return run
-
-
-def tell(text: str) -> None:
-    """Say how it goes."""
-    print(text, file=sys.stderr, flush=True)
-
 
 Rows = list[dict[str, Any]]
 
@@ -135,11 +40,11 @@ def compare(bench: Bench, make: Callable[..., Any], arguments: argparse.Namespac
 
 
 def cliffs(bench: Bench, make: Callable[..., Any], arguments: argparse.Namespace) -> Rows:
-    """Ours on every kind of input."""
-    runs = []
-    for variant in arguments.variants:
-        with make(variant) as source:
-            runs += [run for _ in range(arguments.pairs) if (run := bench.run(OURS, source))]
+    """Ours on each input in turn, as often as there are pairs; and what was seen of ours on others before."""
+    runs = [run for run in bench.runs if run.system == OURS and run.input not in arguments.variants]
+    with ExitStack() as stack:
+        sources = [stack.enter_context(make(variant)) for variant in arguments.variants]
+        runs += [run for source in sources * arguments.pairs if (run := bench.run(OURS, source))]
     return summary.cliffs(runs)
 
 
@@ -154,7 +59,10 @@ def growth(bench: Bench, make: Callable[..., Any], arguments: argparse.Namespace
     """One long run of ours."""
     with make("clean", arguments.growth) as source:
         run = bench.run(OURS, source)
-    return [] if run is None else [{"reports": arguments.growth, **summary.growth(run), "peak_mb": run.peak_mb}]
+    try:
+        return [{"reports": arguments.growth, **summary.growth(run), "peak_mb": run.peak_mb}] if run else []
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
 
 
 def main() -> None:
@@ -173,7 +81,7 @@ def main() -> None:
         def make(variant: str, reports: int = arguments.reports) -> Any:
             return made(Path(scratch), variant, reports, arguments.seed)
 
-        bench = Bench(arguments, Path(scratch))
+        bench = Bench(Path(scratch), arguments.peers, arguments.cores)
         tables = {name: part(bench, make, arguments) for name, part in parts.items()}
     write(arguments, tables, bench.runs)
 
@@ -198,6 +106,8 @@ def write(arguments: argparse.Namespace, tables: dict[str, Rows], runs: list[Run
         title = f"MB/s of {arguments.reports:,} foreign reports on {arguments.cores} cores"
         (arguments.out / "results.svg").write_text(summary.as_svg(tables["systems"], title), "utf-8")
     tell(f"\nWritten to {arguments.out}")
+    if any(run.wrong for run in runs):
+        raise SystemExit("a system did not store what is in the input: see `wrong`")
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -220,7 +130,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"), help="Python that has the peers")
     parser.add_argument("--scratch", type=Path, help="where inputs and outputs are (the system's own)")
-    parser.add_argument("--out", type=Path, default=_HERE / "results")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args(words)
     arguments.reports = arguments.reports or (60_000 if arguments.quick else 600_000)
     arguments.pairs = arguments.pairs or (1 if arguments.quick else 3)

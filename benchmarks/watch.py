@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -59,23 +60,24 @@ def run(
     environment: dict[str, str] | None = None,
     timeout_s: float = 3600,
     on_look: Callable[[], None] = lambda: None,
+    looking: bool = True,
 ) -> Finished:
     """Run a command to its end and watch what it takes; ``on_look`` is called five times a second meanwhile.
 
-    It is killed after ``timeout_s``, with all that it started.
+    It is killed after ``timeout_s``, with all that it started. Without ``looking``, only ``cpu_s`` is known of it.
     """
     began = time.perf_counter()
     with (
         subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process,
-        _Watch(process.pid, on_look) as watch,
+        _Watch(process.pid, on_look, looking) as watch,
     ):
         before = os.times()
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+            watch.kill()
             stdout, stderr = process.communicate()
             stderr += f"\nkilled after {timeout_s:.0f} s"
         seconds, after = time.perf_counter() - began, os.times()
@@ -86,13 +88,14 @@ def run(
 class _Watch:
     """Looks at a tree of processes on a thread of its own, for as long as the block runs."""
 
-    def __init__(self, pid: int, on_look: Callable[[], None]) -> None:
+    def __init__(self, pid: int, on_look: Callable[[], None], looking: bool) -> None:
         self._root = psutil.Process(pid)
-        self._on_look = on_look
         self._seconds: dict[int, tuple[str, float]] = {}
         self._peak = 0
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        if not looking:
+            self._ended.set()
+        self._thread = threading.Thread(target=self._look, args=[on_look], daemon=True)
 
     def __enter__(self) -> _Watch:
         self._thread.start()
@@ -102,6 +105,12 @@ class _Watch:
         self._ended.set()
         self._thread.join()
 
+    def kill(self) -> None:
+        """End the tree."""
+        for process in [self._root, *self._root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def usage(self, cpu_s: float) -> Usage:
         """What was seen."""
         roles: defaultdict[str, float] = defaultdict(float)
@@ -109,10 +118,10 @@ class _Watch:
             roles[role] += seconds
         return Usage(round(cpu_s, 2), {name: round(taken, 2) for name, taken in roles.items()}, round(self._peak / 1e6))
 
-    def _look(self) -> None:
+    def _look(self, on_look: Callable[[], None]) -> None:
         memory_at = 0.0
         while not self._ended.wait(_LOOK_EVERY_S):
-            self._on_look()
+            on_look()
             now = time.monotonic()
             with_memory = now - memory_at >= _MEMORY_EVERY_S
             memory_at = now if with_memory else memory_at
