@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.streaming.query import StreamingQuery
@@ -73,8 +74,8 @@ def session(cores: int, scratch: Path) -> SparkSession:
 
 def jvm_cpu_s(spark: SparkSession) -> float:
     """Processor time of the Java process so far."""
-    system = spark.sparkContext._jvm.java.lang.management.ManagementFactory.getOperatingSystemMXBean()
-    return system.getProcessCpuTime() / 1e9
+    times = psutil.Process(spark.sparkContext._gateway.proc.pid).cpu_times()
+    return times.user + times.system
 
 
 Job = Callable[[SparkSession, Path, Path], StreamingQuery]
