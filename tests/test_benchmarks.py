@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
-from benchmarks import foreign, oracle, summary
+from benchmarks import foreign, oracle, summary, watch
 from benchmarks.foreign import VARIANTS, Variant
 from benchmarks.summary import OURS, Run
 from pipeline.dialects import Decoded, decode, load_dialect
@@ -138,3 +139,23 @@ def test_the_table_names_what_was_wrong_and_the_picture_has_a_bar_for_each() -> 
     assert "alerts: 1, not 2" in summary.as_table(rows)
     picture = ElementTree.fromstring(summary.as_svg(rows, "MB/s"))
     assert len(picture.findall("{*}rect")) == 1 + len(rows)
+
+
+@pytest.mark.parametrize(
+    ("command", "nice", "is_root", "role"),
+    [
+        (["python", "-m", "pipeline.cli", "run"], 0, True, "driver"),
+        (["dask", "scheduler"], 0, False, "scheduler"),
+        (["python", "-c", "from multiprocessing.spawn import spawn_main"], 0, False, "worker"),
+        (["python", "-c", "from multiprocessing.spawn import spawn_main"], 15, False, "cube"),
+        (["python", "-c", "from multiprocessing.resource_tracker import main"], 0, False, "other"),
+    ],
+)
+def test_a_process_of_a_run_has_a_role(command: list[str], nice: int, is_root: bool, role: str) -> None:
+    assert watch.role_of(command, nice, is_root) == role
+
+
+def test_a_process_is_watched_to_its_end() -> None:
+    ended = watch.run([sys.executable, "-c", "print(sum(range(10**6))); raise SystemExit(3)"])
+    assert (ended.status, ended.stdout) == (3, "499999500000\n")
+    assert 0 < ended.usage.cpu_s <= 10
