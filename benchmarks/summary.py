@@ -114,11 +114,12 @@ def growth(run: Run) -> dict[str, Any]:
     """Lines a second in the first and in the last tenth of what a run of ours archived, and their ratio.
 
     Commits come in steps: a tenth begins and ends where the line through their moments says. What was archived with
-    the first one is left out, as that took the start, too. Raises `ValueError` if there are fewer than eleven.
+    the first one is left out, as that took the start, too, and with the last one, as that waited for nothing to come.
+    Raises `ValueError` if fewer than eleven are left.
     """
     moments, lag = np.array(run.more["archive_lag"], float).T
     done, commits = np.unique(lag[0] - lag, return_index=True)
-    done, moments = done[1:], moments[commits[1:]]
+    done, moments = done[1:-1], moments[commits[1:-1]]
     if len(done) < _COMMITS:
         raise ValueError(f"{len(done)} commits are too few to see growth: run it on more reports")
     marks = done[0] + np.array([0, 0.1, 0.9, 1]) * (done[-1] - done[0])

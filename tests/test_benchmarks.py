@@ -124,8 +124,8 @@ def test_a_cliff_is_measured_against_the_clean_input() -> None:
 
 
 def test_growth_is_the_last_tenth_against_the_first() -> None:
-    lag = [(0.0, 1500), (9.0, 1500), *((10.0 + step, 1000 - 100 * step) for step in range(10)), (21.0, 0), (25.0, 0)]
-    with pytest.raises(ValueError, match="3 commits are too few"):
+    lag = [(0.0, 1500), (9.0, 1500), *((10.0 + step, 1000 - 100 * step) for step in range(10)), (21.0, 0), (29.0, -50)]
+    with pytest.raises(ValueError, match="2 commits are too few"):
         summary.growth(a_run(OURS, 1, more={"archive_lag": lag[:5]}))
     assert summary.growth(a_run(OURS, 1, more={"archive_lag": lag})) == {
         "first_per_s": 100,
