@@ -6,12 +6,12 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.durable import replace
 
@@ -19,6 +19,10 @@ _RATE_OVER_S = 10.0
 _LATENCY_OVER_S = 60.0
 #: Two buckets an octave, from 2 ms to half a minute: enough to see a second hump.
 HISTOGRAM_EDGES_MS = [round(2 ** (step / 2), 1) for step in range(2, 31)]
+
+
+Seconds = npt.NDArray[np.float64]
+_NONE: Seconds = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,16 @@ class Progress:
     archived: int = 0  # lines in the lake
     workers: int = 0
     dask: list[dict[str, Any]] = field(default_factory=list)  # see `pipeline.workers`
-    _latencies: deque[tuple[float, list[float]]] = field(default_factory=deque)  # when, seconds
+    _latencies: deque[tuple[float, Seconds]] = field(default_factory=deque)  # when, seconds
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
-    def on_screened(self, lines: int, size: int, opened: int, latencies_s: Any) -> None:
+    def on_screened(self, lines: int, size: int, opened: int, latencies_s: Seconds) -> None:
         """Count a slice whose findings are on the desk; ``latencies_s`` has one value a finding."""
         self.screened += lines
         self.bytes += size
         self.alerts_opened += opened
         if len(latencies_s):
-            self._latencies.append((time.time(), latencies_s.tolist()))
+            self._latencies.append((time.time(), latencies_s))
 
     def on_archived(self, lines: int, counts: dict[str, int]) -> None:
         """Count a window that is in the archive."""
@@ -68,11 +72,11 @@ class Progress:
         self.rejected += counts["rejects"]
         self.duplicates += counts["duplicates"]
 
-    def latencies_s(self) -> list[float]:
+    def latencies_s(self) -> Seconds:
         """Accepted → stored on the desk, of the findings of the last 60 s."""
         while self._latencies and time.time() - self._latencies[0][0] > _LATENCY_OVER_S:
             self._latencies.popleft()
-        return [latency for _, found in self._latencies for latency in found]
+        return np.concatenate([_NONE, *(found for _, found in self._latencies)])
 
     def rates(self, now: float) -> tuple[float, float]:
         """Reports and megabytes a second, over the last 10 s."""
@@ -118,17 +122,18 @@ class Progress:
         }
 
 
-def percentiles_ms(seconds: Collection[float]) -> dict[str, float | None]:
+def percentiles_ms(seconds: npt.ArrayLike) -> dict[str, float | None]:
     """Median and 99th percentile in milliseconds; None of nothing."""
-    if not seconds:
+    values = np.asarray(seconds, float)
+    if not values.size:
         return {"p50": None, "p99": None}
-    low, high = np.percentile(np.array(seconds), [50, 99]) * 1000
+    low, high = np.percentile(values, [50, 99]) * 1000
     return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
 
 
-def histogram_ms(seconds: Collection[float]) -> dict[str, list[float]]:
+def histogram_ms(seconds: npt.ArrayLike) -> dict[str, list[float]]:
     """How many lie in each bucket: the first is below the first edge, the last from the last edge on."""
-    buckets = np.searchsorted(HISTOGRAM_EDGES_MS, np.array(list(seconds), float) * 1000, side="right")
+    buckets = np.searchsorted(HISTOGRAM_EDGES_MS, np.asarray(seconds, float) * 1000, side="right")
     counts = np.bincount(buckets, minlength=len(HISTOGRAM_EDGES_MS) + 1)
     return {"edges": HISTOGRAM_EDGES_MS, "counts": counts.tolist()}
 

@@ -36,11 +36,14 @@ from pipeline.desk.rows import (
     row_from_alert,
 )
 from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
-from pipeline.desk.watched import Keys, relevant, rewatched, since
+from pipeline.desk.watched import WatchedChangedError, rewatched, since
 from pipeline.errors import StorageError
+from pipeline.recoveries import Keys, relevant
 from pipeline.rules import SCORE
 
 _LOAD = sa.select(*(ALERTS.c[name] for name in LOADED)).where(UNRESOLVED).with_for_update()
+
+_NOBODY: Keys = np.empty(0, np.int64)
 
 #: Most citizens asked for in one statement: databases limit its parameters.
 _CHUNK = 1000
@@ -104,19 +107,31 @@ class Desk:
         with self._applying, self._database.read() as connection:
             return self._load_watched(connection)
 
-    def apply(self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table) -> Applied:
+    @property
+    def last_watched(self) -> Keys:
+        """Who was watched when last looked at: `watched` without a look at the database."""
+        watched = self._watched
+        return _NOBODY if watched is None else watched
+
+    def apply(
+        self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table, asked: Keys | None = None
+    ) -> Applied:
         """Take in what was found in ``source`` before offset ``stop``, exactly once.
 
         ``findings`` and ``recoveries`` (schemas FINDINGS, RECOVERIES; either may be
         empty) are of one source, whose slices come in order. What lies before the
         offset that the source has reached is left out, so that a slice may be
-        repeated, or overlap the one before it.
+        repeated, or overlap the one before it. ``asked`` (sorted) says whose recoveries
+        are complete, besides those with a finding here; None: everybody's. Raises
+        `WatchedChangedError`, and does nothing, if others are watched by now.
         """
         with self._applying:
             try:
                 with self._database.write() as connection:
                     take(connection)
                     watched = self._load_watched(connection)
+                    if asked is not None and not np.isin(watched, asked, assume_unique=True).all():
+                        raise WatchedChangedError
                     begin = connection.scalar(sa.select(SCREENED.c.stop).where(SCREENED.c.source == source)) or 0
                     if stop <= begin:
                         return Applied()
@@ -127,6 +142,8 @@ class Desk:
                     _write(connection, changes, now_us)
                     quiet.watch(connection, changes, now_us, self._trail)
                     _move(connection, source, stop)
+            except WatchedChangedError:
+                raise
             except BaseException:
                 # Whether it was committed is not known, nor then who is watched: ask the database next time.
                 self._watched = None
