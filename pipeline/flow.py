@@ -32,12 +32,14 @@ from pipeline.dialects import workspace_dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
+from pipeline.latency import spans
 from pipeline.log import Log, open_log
 from pipeline.messages import Job
 from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
 from pipeline.refresh import beside, kept_up_to_date
 from pipeline.rules import rule_from_settings
+from pipeline.run_metrics import served
 from pipeline.work import Done, SlicesOnCluster
 from pipeline.workers import WorkerWatch
 from pipeline.workspace import Workspace
@@ -107,7 +109,7 @@ class Flow:
                 applied = await asyncio.to_thread(self._desk.apply, source, stop, findings, recoveries, needed)
                 break
         lines, size = (sum(amounts) for amounts in zip(*((d.slice.reports, d.slice.bytes) for d in done), strict=True))
-        self.progress.on_screened(lines, size, applied.opened, applied.latencies_s)
+        self.progress.on_screened(lines, size, applied.opened, spans(applied.findings, applied.stored_at))
 
     async def _to_lake(self, window: list[list[Done]]) -> None:
         at_start = self._archived_at_start
@@ -220,23 +222,24 @@ async def _run(
             watch = WorkerWatch(client)
 
             def snapshot(state: str) -> None:
-                total = flow.total()
-                flow.progress.dask = workers = watch.rows()
+                total, progress = flow.total(), flow.progress
+                progress.dask = workers = watch.rows()
                 if workers:
-                    flow.progress.workers = len(workers)
+                    progress.workers = len(workers)
                     flow.fit(sum(worker["nthreads"] or 0 for worker in workers))
-                lag, archive_lag = total - flow.progress.screened, flow.to_archive() - flow.progress.archived
-                write_snapshot(workspace.live_path, flow.progress.snapshot(state, lag, archive_lag))
+                progress.lag, progress.archive_lag = total - progress.screened, flow.to_archive() - progress.archived
+                write_snapshot(workspace.live_path, progress.snapshot(state))
                 if on_progress is not None:
-                    on_progress(flow.progress.screened, total)
+                    on_progress(progress.screened, total)
 
             no_long_pauses()
             try:
-                async with (
-                    beside(Cube.of(workspace)) as refresh,
-                    kept_up_to_date(refresh, flow.archived, until_drained),
-                ):
-                    await flow.watch(stop, until_drained, snapshot)
+                with served(flow.progress, settings.run.metrics_port) as flow.progress.metrics:
+                    async with (
+                        beside(Cube.of(workspace)) as refresh,
+                        kept_up_to_date(refresh, flow.archived, until_drained),
+                    ):
+                        await flow.watch(stop, until_drained, snapshot)
             finally:
                 snapshot("stopped")
                 await watch.close()

@@ -116,6 +116,16 @@ FINDINGS = pa.schema(
     ]
 )
 
+#: When a finding was where on its way, besides `accepted_at`: added by the driver, kept with the alert that it opens.
+STAMPS = pa.schema(
+    [
+        _field("sliced_at", TIME, "when the driver took it up", "UTC"),
+        _field("started_at", TIME, "when a worker began with it", "UTC"),
+        _field("decoded_at", TIME, "when it was decoded", "UTC"),
+        _field("screened_at", TIME, "when the rules were applied", "UTC"),
+    ]
+)
+
 #: Sightings of citizens whose score is good again: what can mark an alert as recovered.
 RECOVERIES = pa.schema([_CITIZEN_KEY, _SCORE, _EVENT_TIME, _REPORT_ID])
 

@@ -7,6 +7,7 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from pipeline.dialects import Dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.stage import Add, merge
 from pipeline.lake.upkeep import Merge
+from pipeline.latency import with_stamps
 from pipeline.log import Log, Slice
 from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, unpacked
 from pipeline.nodes import cut, split_at
@@ -43,7 +45,7 @@ NOBODY: Keys = np.empty(0, np.int64)
 class Done:
     """A screened slice; its tables wait on a worker, and ``recipe`` makes them again if that is lost.
 
-    ``recoveries`` are those of the citizens in ``asked`` and in ``findings``.
+    ``findings`` have stamps; ``recoveries`` are those of the citizens in ``asked`` and in ``findings``.
     """
 
     recipe: Recipe
@@ -118,14 +120,16 @@ class SlicesOnCluster:
 
     async def _screen(self, recipe: Recipe) -> Done | Failed:
         # More keys than that would travel with each slice for little: the rest is asked for when it matters.
-        watched = self._watched()[:_MOST_WATCHED]
+        watched, sliced_at = self._watched()[:_MOST_WATCHED], time.time()
         with _scheduler_there():
             screened: Screened | Failed = await submit(
                 self._client, screen_slice, recipe, self._job, watched, priority=_URGENT
             )
         if isinstance(screened, Failed):
             return screened
-        findings, recoveries = unpacked(screened.findings, FINDINGS), unpacked(screened.recoveries, RECOVERIES)
+        at = screened.stamps
+        findings = with_stamps(unpacked(screened.findings, FINDINGS), (sliced_at, at.started, at.decoded, at.screened))
+        recoveries = unpacked(screened.recoveries, RECOVERIES)
         return Done(recipe, screened, findings, recoveries, Asked(watched, screened.good))
 
     async def ask_again(self, done: Done, needed: Keys) -> Done:

@@ -27,7 +27,7 @@ from pipeline.desk.counters import raised
 from pipeline.desk.database import Database
 from pipeline.desk.watched import WatchedChangedError
 from pipeline.errors import StorageError, UsageError
-from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, report_id_base
+from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, STAMPS, report_id_base
 
 START = datetime(2026, 11, 2, 7, 30, tzinfo=UTC)
 SOURCE = "log-1/0"
@@ -136,6 +136,7 @@ def test_an_alert_is_shown_with_everything(desk: Desk) -> None:
         "escalated_at": None,
         "silenced_until": None,
         "comments": 0,
+        **dict.fromkeys(STAMPS.names),
     }
     assert alert["time"].tzinfo is not None
     assert desk.screened() == {SOURCE: 10}

@@ -23,7 +23,8 @@ from dashboards.system.page import shown_bytes
 from dashboards.system.stock import Pace
 from pipeline.desk.audit import Search
 from pipeline.desk.office import Office
-from pipeline.progress import histogram_ms, write_snapshot
+from pipeline.latency import histogram_ms
+from pipeline.progress import write_snapshot
 from pipeline.workspace import Workspace
 
 EVIL = '<img src=x onerror="document.title=1">'

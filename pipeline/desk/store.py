@@ -35,11 +35,13 @@ from pipeline.desk.rows import (
     recoveries_from_table,
     row_from_alert,
 )
-from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
+from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
 from pipeline.desk.watched import WatchedChangedError, rewatched, since
 from pipeline.errors import StorageError
+from pipeline.latency import with_stamps
 from pipeline.recoveries import Keys, relevant
 from pipeline.rules import SCORE
+from pipeline.schema import FINDINGS, STAMPS
 
 _LOAD = sa.select(*(ALERTS.c[name] for name in LOADED)).where(UNRESOLVED).with_for_update()
 
@@ -49,19 +51,30 @@ _NOBODY: Keys = np.empty(0, np.int64)
 _CHUNK = 1000
 
 
+def _no_findings() -> pa.Table:
+    return with_stamps(FINDINGS.empty_table(), (0.0,) * len(STAMPS))
+
+
 @dataclass(frozen=True)
 class Applied:
     """What one `Desk.apply` did, in alerts, and how long its findings took.
 
     ``opened`` are new, ``updated`` were there and took in findings, ``recovered``
-    are recovered now and were not before. ``latencies_s`` has one value for each
-    finding: seconds from its acceptance until it was durably on the desk.
+    are recovered now and were not before. ``findings`` are those that had not been applied before,
+    durably on the desk at ``stored_at``, in seconds since the epoch.
     """
 
     opened: int = 0
     updated: int = 0
     recovered: int = 0
-    latencies_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
+    findings: pa.Table = field(default_factory=_no_findings, compare=False)
+    stored_at: float = field(default=0.0, compare=False)
+
+    @property
+    def latencies_s(self) -> npt.NDArray[np.float64]:
+        """For each finding the seconds from its acceptance until it was stored."""
+        accepted_s: npt.NDArray[np.float64] = self.findings["accepted_at"].cast(pa.int64()).to_numpy() / 1e6
+        return self.stored_at - accepted_s
 
 
 class Desk:
@@ -140,6 +153,7 @@ class Desk:
                     changes = self._decide(connection, findings, recoveries)
                     now_us = round(self._clock() * 1e6)
                     _write(connection, changes, now_us)
+                    _stamp(connection, changes, findings)
                     quiet.watch(connection, changes, now_us, self._trail)
                     _move(connection, source, stop)
             except WatchedChangedError:
@@ -149,8 +163,7 @@ class Desk:
                 self._watched = None
                 raise
             self._watched = rewatched(watched, changes)
-        accepted = findings["accepted_at"].cast(pa.int64()).to_numpy()
-        return _summary(changes, self._clock() - accepted / 1e6)
+        return _summary(changes, findings, self._clock())
 
     def alerts(self, state: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
         """Alerts, newest raised first; of one ``state`` if given."""
@@ -247,16 +260,30 @@ def _write(connection: sa.Connection, changes: list[Change], now_us: int) -> Non
         execute_many(connection, statement, rows)
 
 
+def _stamp(connection: sa.Connection, changes: list[Change], findings: pa.Table) -> None:
+    """Keep with each alert that was opened when the finding that opened it was where, if it says so."""
+    opened = {change.after.latest.subject: change.after.alert_id for change in changes if change.before is None}
+    if not opened or STAMPS.names[0] not in findings.column_names:
+        return
+    subjects = zip(findings["rule"].to_pylist(), findings["citizen_key"].to_pylist(), strict=True)
+    stamps = zip(*(findings[name].cast(pa.int64()).to_pylist() for name in STAMPS.names), strict=True)
+    rows = []
+    for subject, values in zip(subjects, stamps, strict=True):
+        if (alert_id := opened.pop(subject, None)) is not None:
+            rows.append({"alert_id": alert_id, **dict(zip(STAMPS.names, values, strict=True))})
+    execute_many(connection, sa.insert(ALERT_STAMPS), rows)
+
+
 def _move(connection: sa.Connection, source: str, stop: int) -> None:
     moved = connection.execute(sa.update(SCREENED).where(SCREENED.c.source == source).values(stop=stop))
     if moved.rowcount == 0:
         connection.execute(sa.insert(SCREENED).values(source=source, stop=stop))
 
 
-def _summary(changes: Sequence[Change], latencies_s: npt.NDArray[np.float64]) -> Applied:
+def _summary(changes: Sequence[Change], findings: pa.Table, stored_at: float) -> Applied:
     opened = updated = recovered = 0
     for before, after in ((change.before, change.after) for change in changes):
         opened += before is None
         updated += before is not None and before.findings < after.findings
         recovered += after.state == RECOVERED and (before is None or before.state != RECOVERED)
-    return Applied(opened, updated, recovered, latencies_s)
+    return Applied(opened, updated, recovered, findings, stored_at)
