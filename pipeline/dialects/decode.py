@@ -16,9 +16,10 @@ import polars_hash as plh
 import pyarrow as pa
 
 from pipeline.dialects import canonical
-from pipeline.dialects.extra import find_extra, with_extra
+from pipeline.dialects.extra import extra_column, find_uncertain
+from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect
-from pipeline.dialects.parse import Ints, Parsed, Reject, parse
+from pipeline.dialects.parse import Parsed, Reject, parse
 from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
 
 _HEX = np.zeros(256, np.uint8)
@@ -73,8 +74,6 @@ def decode(
     rejects = _reject_table(parsed, dialect, first_report_id, moments)
     numbers = parsed.numbers[rows]
     wire = parsed.wire if len(rows) == len(parsed.wire) else parsed.wire.take(pa.array(rows))
-    if len(rows) != len(parsed.wire):
-        extra = {int(np.searchsorted(rows, row)): text for row, text in extra.items() if row in set(rows.tolist())}
     citizens, parents = canonical.citizens_of(wire, dialect)
     report_id = pa.array(numbers + first_report_id)
     fields = dialect.mapping.report
@@ -91,7 +90,7 @@ def decode(
         "temperature": canonical.read_number(wire, fields.temperature, pa.float64()),
         "citizens": pa.array(np.bincount(parents, minlength=len(wire)).astype(np.int32)),
         "words": canonical.read_words(wire, citizens, parents, dialect),
-        "extra": with_extra(len(wire), extra),
+        "extra": extra_column(parsed.lines, numbers, extra),
         "accepted_at": pa.array(moments[numbers]).cast(TIME),
         "date": _date(time),
     }
@@ -114,9 +113,9 @@ def decode(
 
 
 def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed, dict[int, str], Ints]:
-    """Parsed lines with all rejects in it, unknown fields by wire row, and the wire rows that are in order."""
+    """Parsed lines with all rejects in it, unknown fields as `find_uncertain` has them, and the wire rows in order."""
     parsed = parse(data, dialect, max_report_bytes)
-    extra, not_json = find_extra(parsed, dialect)
+    extra, not_json = find_uncertain(parsed, dialect)
     bad = {row: Reject(int(parsed.numbers[row]), why) for row, why in canonical.faults(parsed.wire, dialect).items()}
     for reject in not_json:
         bad[int(np.searchsorted(parsed.numbers, reject.line))] = reject
