@@ -56,34 +56,39 @@ def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     """Parse a block of NDJSON. Never raises for what stands in ``data``."""
     from pipeline.dialects.structure import DOUBTFUL, ODD
 
-    lines = split_lines(data, dialect)
+    lines, schema = split_lines(data, dialect), wire_schema(dialect)
     odd = (lines.marks & ODD != 0) | (lines.stops - lines.starts > max_report_bytes)
     doubtful = (lines.marks & DOUBTFUL != 0) & ~odd
     rejects, together, alone = _look_closely(lines, np.flatnonzero(odd), max_report_bytes)
     pieces: list[tuple[Ints, pa.StructArray]] = []
     for group in (np.flatnonzero(~(odd | doubtful)), np.flatnonzero(doubtful), together, *alone):
-        for numbers, wire in _parse_group(lines, group, dialect):
+        for numbers, wire in _parse_group(lines, group, schema):
             if wire is None:
-                rejects.append(Reject(int(numbers[0]), _explain(_spell_out(lines[numbers[0]]), dialect)))
+                number = int(numbers[0])
+                rejects.append(Reject(number, _explain(_spell_out(lines[number]), dialect, schema)))
             else:
                 pieces.append((numbers, wire))
     rejects.sort(key=lambda reject: reject.line)
     if len(pieces) == 1:
         return Parsed(lines, pieces[0][1], pieces[0][0], rejects)
     numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in pieces)])
-    wire = pa.concat_arrays([_no_rows(dialect), *(wire for _, wire in pieces)])
+    wire = pa.concat_arrays([_no_rows(schema), *(wire for _, wire in pieces)])
     order = np.argsort(numbers)
     return Parsed(lines, wire.take(pa.array(order)), numbers[order], rejects)
 
 
 def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints]]:
     """Of odd lines those that cannot be read, those to parse together, and those to parse each by itself."""
+    from pipeline.dialects.structure import CUT
+
     rejects: list[Reject] = []
     together: list[int] = []
     alone: list[Ints] = []
-    for number in odd.tolist():
+    for number, cut in zip(odd.tolist(), (lines.marks[odd] & CUT != 0).tolist(), strict=True):
         line = lines[number]
         reason = _unfit(line, max_report_bytes)
+        if not reason and cut:
+            reason = f"not valid JSON: {_shorten(_json_error(_spell_out(line)))}"
         if reason:
             rejects.append(Reject(number, reason))
         elif _TWO_OBJECTS.search(line) or _json_error(line):
@@ -93,12 +98,12 @@ def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[
     return rejects, np.array(together, np.int64), alone
 
 
-def _parse_group(lines: Lines, group: Ints, dialect: Dialect) -> Iterator[tuple[Ints, pa.StructArray | None]]:
+def _parse_group(lines: Lines, group: Ints, schema: pa.Schema) -> Iterator[tuple[Ints, pa.StructArray | None]]:
     """Wire rows of lines that can be parsed together; None for a line that cannot be parsed."""
     groups = [group] if len(group) else []
     while groups:
         group = groups.pop()
-        wire = _read(_block(lines, group), dialect)
+        wire = _read(_block(lines, group), schema)
         if wire is not None and len(wire) == len(group):
             yield group, wire
         elif len(group) > 1:
@@ -107,42 +112,47 @@ def _parse_group(lines: Lines, group: Ints, dialect: Dialect) -> Iterator[tuple[
             yield group, None
 
 
-def _block(lines: Lines, numbers: Ints) -> bytes:
+def _block(lines: Lines, numbers: Ints) -> bytes | memoryview:
     """Some lines (rising) as NDJSON, with characters in place of escaped surrogate pairs."""
+    from pipeline.dialects.residue import spell_out
     from pipeline.dialects.structure import ODD, PAIR
 
-    paired = lines.marks[numbers] & (ODD | PAIR) != 0
-    if len(numbers) == len(lines) and not paired.any():
-        return lines.data
-    cuts = np.flatnonzero((np.diff(numbers) != 1) | paired[1:] | paired[:-1]) + 1
-    firsts, lasts = np.append(0, cuts), np.append(cuts, len(numbers)) - 1
-    starts, stops = lines.starts[numbers[firsts]].tolist(), (lines.stops[numbers[lasts]] + 1).tolist()
-    runs = [lines.data[start:stop] for start, stop in zip(starts, stops, strict=True)]
-    for run in np.flatnonzero(paired[firsts]).tolist():
-        runs[run] = _spell_out(runs[run])
-    return b"".join(runs)
+    marks = int(np.bitwise_or.reduce(lines.marks[numbers]))
+    if len(numbers) == 1 or marks & ODD:
+        return b"\n".join(_spell_out(lines[number]) for number in numbers.tolist())
+    data = lines.data
+    if len(numbers) < len(lines):
+        cuts = np.flatnonzero(np.diff(numbers) != 1)
+        starts, stops = lines.starts[numbers], lines.stops[numbers] + 1
+        firsts, lasts = np.append(starts[0], starts[cuts + 1]), np.append(stops[cuts], stops[-1])
+        data = b"".join([data[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)])
+    if not marks & PAIR:
+        return data
+    out = np.empty(len(data), np.uint8)
+    return out[: spell_out(np.frombuffer(data, np.uint8), out)].data
 
 
-def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
+def _read(data: bytes | memoryview, schema: pa.Schema) -> pa.StructArray | None:
     """All objects in ``data``, or None if any of them cannot be read."""
     try:
-        return _read_or_raise(data, dialect)
+        return _read_or_raise(data, schema)
     except (pa.ArrowInvalid, OSError):
         return None
 
 
-def _read_or_raise(data: bytes, dialect: Dialect) -> pa.StructArray:
-    table = pa.table(arro3.io.read_json(io.BytesIO(data), wire_schema(dialect)))
-    array = table.to_struct_array()
-    return array.combine_chunks() if array.num_chunks else _no_rows(dialect)
+def _read_or_raise(data: bytes | memoryview, schema: pa.Schema) -> pa.StructArray:
+    array = pa.table(arro3.io.read_json(io.BytesIO(data), schema)).to_struct_array()
+    return array.combine_chunks() if array.num_chunks else _no_rows(schema)
 
 
-def _no_rows(dialect: Dialect) -> pa.StructArray:
-    return pa.array([], pa.struct(list(wire_schema(dialect))))
+def _no_rows(schema: pa.Schema) -> pa.StructArray:
+    return pa.array([], pa.struct(list(schema)))
 
 
 def _spell_out(data: bytes) -> bytes:
-    """The same JSON with characters in place of escaped surrogate pairs."""
+    """The same text, in order or not, with characters in place of escaped surrogate pairs."""
+    if b"\\u" not in data:
+        return data
     return _PAIR.sub(
         lambda pair: pair[1] + bytes.fromhex((pair[2] + pair[3]).decode()).decode("utf-16-be").encode(), data
     )
@@ -168,7 +178,7 @@ def _json_error(line: bytes) -> str:
     return ""
 
 
-def _explain(line: bytes, dialect: Dialect) -> str:
+def _explain(line: bytes, dialect: Dialect, schema: pa.Schema) -> str:
     """Why this line, which could not be read, could not be read."""
     try:
         line.decode("utf-8")
@@ -178,7 +188,7 @@ def _explain(line: bytes, dialect: Dialect) -> str:
     if problem:
         return f"not valid JSON: {_shorten(problem)}"
     try:
-        _read_or_raise(line, dialect)
+        _read_or_raise(line, schema)
     except (pa.ArrowInvalid, OSError) as error:
         text = str(error).removeprefix("C Data interface error: ").removeprefix("Json error: ")
         return f"does not fit dialect {dialect.name}: {_shorten(text)}"

@@ -16,21 +16,23 @@ from pipeline.dialects.compiled import BYTES, helper, kernel, typed_helper
 
 #: Not certainly one strict JSON object: another reader decides. No other mark counts then.
 ODD = 1
+#: Odd, as it ends before its object does; so far it is in order.
+CUT = 128
 #: A known member whose value may be of a wrong type.
 DOUBTFUL = 2
-#: A known member stands twice in an object.
+#: A known member that holds others stands twice in an object.
 REPEATED = 4
 #: An escaped surrogate pair of U+20000 or above.
 PAIR = 8
 #: A member that the dialect does not know.
 UNKNOWN = 16
-#: A member that is no plain null and is not read, as it is unknown, or null behind unusual white space.
+#: A member that is not read, as it is unknown, stands twice or is null; a null behind at most one space does not count.
 UNREAD = 32
 #: White space behind a quote: a name may stand apart from its colon.
 PARTED = 64
 
-#: What a dialect reads at a place, see `pipeline.dialects.tree`.
-ANY, STRUCT, LIST, TEXT, FLOAT, INTEGER, TIME = range(7)
+#: What a dialect reads at a place: `LIST` is one of objects or lists, `VALUES` one of others.
+ANY, STRUCT, LIST, TEXT, FLOAT, INTEGER, TIME, VALUES = range(8)
 #: What is where in a tree: a node is this many numbers. Its children are one after the other; node 0 is `ANY`.
 KIND, CHILD, CHILD_STOP, NAME, NAME_STOP = range(5)
 WIDTH = 8
@@ -112,7 +114,7 @@ def _escape(text: Any, at: int) -> tuple[int, int]:
 
 @helper
 def _string(text: Any, at: int) -> tuple[int, int, bool]:
-    """Where the string that begins at ``at`` ends, behind its quote, or -1; its marks; has it escapes?"""
+    """Where the string that begins at ``at`` ends, behind its quote, or ~where it is wrong; marks; has it escapes?"""
     marks, escaped = 0, False
     at += 1
     while True:
@@ -122,15 +124,16 @@ def _string(text: Any, at: int) -> tuple[int, int, bool]:
             return at + 1, marks, escaped
         if text[at] == _BACKSLASH:
             escaped = True
-            code, at = _escape(text, at)
+            code, stop = _escape(text, at)
             if code < 0:
-                return -1, marks, escaped
+                return ~at, marks, escaped
+            at = stop
             if code >= 0x20000:
                 marks = PAIR
         else:
             length = _utf8(text, at)
             if length == 0:
-                return -1, marks, escaped
+                return ~at, marks, escaped
             at += length
 
 
@@ -219,12 +222,12 @@ def _is_literal(text: Any, at: int, word: bytes) -> bool:
 
 @helper
 def _scalar(text: Any, at: int, kind: int) -> tuple[int, int]:
-    """Where the string, number or word that begins at ``at`` ends, or -1; and its marks."""
+    """Where the string, number or word that begins at ``at`` ends, or ~where it is wrong; and its marks."""
     first = text[at]
     if first == _QUOTE:
         stop, marks, escaped = _string(text, at)
         if stop < 0:
-            return -1, 0
+            return stop, 0
         if _BLANK[text[stop]]:
             marks |= PARTED
         if kind == ANY or kind == TEXT:
@@ -235,14 +238,16 @@ def _scalar(text: Any, at: int, kind: int) -> tuple[int, int]:
             fits = kind == TIME and not escaped and _time(text, at + 1, stop - 1)
         return stop, marks if fits else marks | DOUBTFUL
     if first == _N:
-        return (at + 4, 0) if _is_literal(text, at, b"null") else (-1, 0)
+        return (at + 4 if _is_literal(text, at, b"null") else ~at), 0
     if first == _T:
-        stop = at + 4 if _is_literal(text, at, b"true") else -1
+        stop = at + 4 if _is_literal(text, at, b"true") else ~at
         return stop, 0 if kind == ANY else DOUBTFUL
     if first == _F:
-        stop = at + 5 if _is_literal(text, at, b"false") else -1
+        stop = at + 5 if _is_literal(text, at, b"false") else ~at
         return stop, 0 if kind == ANY else DOUBTFUL
     stop, integer = _number(text, at)
+    if stop < 0:
+        return ~at, 0
     fits = kind == ANY or kind == FLOAT or (integer and (kind == INTEGER or kind == TIME))
     return stop, 0 if fits else DOUBTFUL
 
@@ -309,7 +314,7 @@ def _line(
         # A value begins, which the dialect reads as `node`.
         first, kind, opened = text[at], nodes[node + KIND], False
         if first == _OPEN or first == _OPEN_LIST:
-            fits = kind == ANY or kind == (STRUCT if first == _OPEN else LIST)
+            fits = kind == ANY or (kind == STRUCT if first == _OPEN else kind == LIST or kind == VALUES)
             if not fits:
                 marks |= DOUBTFUL
             depth += 1
@@ -323,7 +328,7 @@ def _line(
         else:
             stop, more = _scalar(text, at, kind)
             if stop < 0:
-                return at, ODD, count
+                return ~stop, ODD, count
             at = stop
             marks |= more
         # Values that end here, and what is between them and the next one.
@@ -351,7 +356,7 @@ def _line(
         else:
             stop, more, escaped = _string(text, at)
             if stop < 0:
-                return at, ODD, count
+                return ~stop, ODD, count
             marks |= more
             node = _find(text, at, escaped, nodes, names, parent) if parent != 0 else 0
             if node == 0 and parent != 0:
@@ -359,10 +364,6 @@ def _line(
                 count += 1
             at = stop
         if node != 0:
-            bit = np.uint64(1) << np.uint64(min((node - nodes[parent + CHILD]) // WIDTH, 63))
-            if seen[depth] & bit:
-                marks |= REPEATED
-            seen[depth] |= bit
             guess[depth] = node + WIDTH if node + WIDTH < nodes[parent + CHILD_STOP] else nodes[parent + CHILD]
         if text[at] != _COLON:
             if not _BLANK[text[at]]:
@@ -376,8 +377,15 @@ def _line(
         spaced = at > value + 1 or (at == value + 1 and text[value] != _SPACE)
         if node == 0:
             marks |= UNKNOWN
-        if (text[at] == _N and spaced) or (text[at] != _N and node == 0):
+        null = text[at] == _N
+        if spaced if null else node == 0:
             marks |= UNREAD
+        if node != 0:
+            bit = np.uint64(1) << np.uint64(min((node - nodes[parent + CHILD]) // WIDTH, 63))
+            if seen[depth] & bit:
+                marks |= REPEATED if nodes[node + KIND] <= LIST else UNREAD
+            if not null:
+                seen[depth] |= bit
 
 
 @kernel(
@@ -405,6 +413,8 @@ def survey(text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: A
             count,
         )
         if mark & ODD:
+            if text[at] == _NEWLINE:
+                mark |= CUT
             while text[at] != _NEWLINE:
                 at += 1
         else:

@@ -23,6 +23,7 @@ from pipeline.dialects.structure import (
     STRUCT,
     TEXT,
     TIME,
+    VALUES,
     WIDTH,
 )
 from pipeline.dialects.wire import wire_schema
@@ -61,7 +62,7 @@ def _kind(type_: pa.DataType) -> int:
     if pa.types.is_struct(type_):
         return STRUCT
     if pa.types.is_list(type_):
-        return LIST
+        return LIST if pa.types.is_nested(type_.value_type) else VALUES
     if pa.types.is_string(type_):
         return TEXT
     if pa.types.is_floating(type_):
