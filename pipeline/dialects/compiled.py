@@ -1,7 +1,7 @@
 """Functions of bytes and numpy arrays that are compiled to machine code, and kept compiled.
 
 Importing numba takes about half a second, so modules with such functions are
-imported when they are first needed. They hand arrays on to their helpers as
+imported when they are first needed. Kernels hand arrays on to their helpers as
 pointers: numba counts references to arrays at each call, which costs more than
 what the helpers do.
 """
@@ -24,28 +24,33 @@ def helper(function: _F) -> _F:
 
     A change in another module would not be noticed where compiled code is kept.
     """
-    compiled: _F = njit(nogil=True)(function)
-    return compiled
+    return njit(nogil=True)(function)  # type: ignore[return-value]
 
 
-def typed_helper(signature: Any) -> Callable[[_F], _F]:
-    """A `helper` with its types, so that it can be called with ``array.ctypes`` for pointers."""
-    return njit(signature, nogil=True)  # type: ignore[no-any-return]
-
-
-def kernel(signature: Any) -> Callable[[_F], _F]:
-    """A function that is compiled when its module is imported, or loaded if it was before.
+def kernel(*signatures: Any) -> Callable[[_F], _F]:
+    """A function of certain types that is compiled when its module is imported, or loaded if it was before.
 
     Compiled code is kept in the package's ``__pycache__``, or else in the user's cache
     directory. Where neither can be written or read, it is compiled at each start.
     """
 
     def compile_(function: _F) -> _F:
-        compiled: _F
+        compiled: Any
         try:
-            compiled = njit(signature, nogil=True, cache=True)(function)
+            compiled = njit(list(signatures), nogil=True, cache=True)(function)
         except Exception:  # noqa: BLE001 - no place, a full disk, a torn file: what is raised differs
-            compiled = njit(signature, nogil=True)(function)
-        return compiled
+            compiled = njit(list(signatures), nogil=True)(function)
+        return compiled  # type: ignore[no-any-return]
 
     return compile_
+
+
+@kernel(
+    *(
+        types.CPointer(item)(types.CPointer(item))
+        for item in (types.uint8, types.int32, types.uint32, types.int64, types.uint64)
+    )
+)
+def pointer(items: Any) -> Any:
+    """Where the items of ``array.ctypes`` are. They are neither counted nor kept alive, and indices not checked."""
+    return items

@@ -11,19 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
-import polars_hash as plh
 import pyarrow as pa
 
 from pipeline.dialects import canonical
+from pipeline.dialects.citizen_key import citizen_key
 from pipeline.dialects.extra import extra_column, find_uncertain
 from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect
 from pipeline.dialects.parse import Parsed, Reject, parse
 from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
-
-_HEX = np.zeros(256, np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 @dataclass(frozen=True)
@@ -124,23 +120,6 @@ def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed
         return parsed, extra, rows
     rejects = sorted([*parsed.rejects, *bad.values()], key=lambda reject: reject.line)
     return replace(parsed, rejects=rejects), extra, np.delete(rows, list(bad))
-
-
-def citizen_key(citizen_id: pa.Array, citizen_name: pa.Array, secret: str) -> pa.Array:
-    """The keyed hash of each citizen: 64 bits of BLAKE3 over the secret and the id, or name if there is no id.
-
-    BLAKE3 with the key in front is a MAC, as it cannot be extended (BLAKE3 paper, section 2.6).
-    """
-    texts = [(b"i", citizen_id)] if not citizen_id.null_count else [(b"i", citizen_id), (b"n", citizen_name)]
-    columns = [(pl.lit(secret + mark.decode()) + pl.Series(values)) for mark, values in texts]
-    frame = pl.select(pl.coalesce(columns).alias("x"))
-    digest = frame.select(plh.col("x").chash.blake3())["x"].to_arrow().cast(pa.large_string())
-    if not len(digest):
-        return pa.array([], pa.int64())
-    start = np.frombuffer(digest.buffers()[1], np.int64, count=1, offset=8 * digest.offset)[0]
-    text = np.frombuffer(digest.buffers()[2], np.uint8, count=64 * len(digest), offset=start)
-    nibbles = _HEX[text.reshape(-1, 64)[:, :16]]
-    return pa.array(((nibbles[:, ::2] << 4) | nibbles[:, 1::2]).view(">i8").ravel().astype(np.int64))
 
 
 def _date(time: pa.Array) -> pa.Array:

@@ -114,7 +114,6 @@ def _parse_group(lines: Lines, group: Ints, schema: pa.Schema) -> Iterator[tuple
 
 def _block(lines: Lines, numbers: Ints) -> bytes | memoryview:
     """Some lines (rising) as NDJSON, with characters in place of escaped surrogate pairs."""
-    from pipeline.dialects.residue import spell_out
     from pipeline.dialects.structure import ODD, PAIR
 
     marks = int(np.bitwise_or.reduce(lines.marks[numbers]))
@@ -128,6 +127,8 @@ def _block(lines: Lines, numbers: Ints) -> bytes | memoryview:
         data = b"".join([data[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)])
     if not marks & PAIR:
         return data
+    from pipeline.dialects.residue import spell_out
+
     out = np.empty(len(data), np.uint8)
     return out[: spell_out(np.frombuffer(data, np.uint8), out)].data
 

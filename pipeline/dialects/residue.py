@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from pipeline.dialects.compiled import BYTES, helper, kernel, typed_helper
+from pipeline.dialects.compiled import BYTES, helper, kernel, pointer
 
 #: Deeper than any line that is surveyed, in objects and lists.
 _DEPTH = 64
@@ -21,7 +21,6 @@ _MEMBERS = 64
 _NAME, _NAME_STOP, _OWNER = range(3)
 _SPACE, _QUOTE, _BACKSLASH, _COLON, _COMMA, _MINUS, _DOT, _ZERO, _NINE, _U = b' "\\:,-.09u'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _N = b"{}[]n"
-_BYTE_P, _INT_P = types.CPointer(types.uint8), types.CPointer(types.int64)
 
 _DIGIT = np.zeros(256, np.uint8)
 _DIGIT[list(b"0123456789abcdef")] = np.arange(16)
@@ -114,7 +113,7 @@ def _put_string(text: Any, at: int, out: Any, put: int) -> tuple[int, int]:
         if text[at + 1] == _U:
             code, at = _character(text, at)
         else:
-            code, at = np.int64(_ESCAPED[text[at + 1]]), at + 2
+            code, at = int(_ESCAPED[text[at + 1]]), at + 2
         if code < 0x80 and _SHORT[code] != 0:
             out[put], out[put + 1] = _BACKSLASH, _SHORT[code]
             put += 2
@@ -185,11 +184,7 @@ def _comma(out: Any, put: int, frames: Any, top: int) -> int:
     return put
 
 
-@typed_helper(
-    types.Tuple((types.int64, types.boolean))(
-        _BYTE_P, types.int64, _INT_P, types.int64, types.int64, _BYTE_P, types.int64, _INT_P, _INT_P
-    )
-)
+@helper
 def _line(
     text: Any, at: int, unknown: Any, this: int, stop: int, out: Any, put: int, frames: Any, members: Any
 ) -> tuple[int, bool]:
@@ -299,20 +294,20 @@ def residue(
     put = 0
     for line in range(len(starts)):
         put, as_is = _line(
-            text.ctypes,
+            pointer(text.ctypes),
             starts[line],
-            unknown.ctypes,
+            pointer(unknown.ctypes),
             firsts[line],
             stops[line],
-            out.ctypes,
+            pointer(out.ctypes),
             put,
-            frames.ctypes,
-            members.ctypes,
+            pointer(frames.ctypes),
+            pointer(members.ctypes),
         )
         out_stops[line], plain[line] = put, as_is
 
 
-@typed_helper(types.int64(_BYTE_P, types.int64, _BYTE_P))
+@helper
 def _spell_out(text: Any, stop: int, out: Any) -> int:
     at, put = 0, 0
     while at < stop:
@@ -336,4 +331,4 @@ def spell_out(text: Any, out: Any) -> int:
 
     Returns how long it is then.
     """
-    return _spell_out(text.ctypes, len(text), out.ctypes)
+    return _spell_out(pointer(text.ctypes), len(text), pointer(out.ctypes))

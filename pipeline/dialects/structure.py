@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from pipeline.dialects.compiled import BYTES, helper, kernel, typed_helper
+from pipeline.dialects.compiled import BYTES, helper, kernel, pointer
 
 #: Not certainly one strict JSON object: another reader decides. No other mark counts then.
 ODD = 1
@@ -24,7 +24,7 @@ DOUBTFUL = 2
 REPEATED = 4
 #: An escaped surrogate pair of U+20000 or above.
 PAIR = 8
-#: A member that the dialect does not know.
+#: A member that the dialect does not know, of an object that it does.
 UNKNOWN = 16
 #: A member that is not read, as it is unknown, stands twice or is null; a null behind at most one space does not count.
 UNREAD = 32
@@ -39,8 +39,6 @@ WIDTH = 8
 
 #: Deeper lines are odd.
 _DEPTH = 60
-_BYTE_P, _INT32_P = types.CPointer(types.uint8), types.CPointer(types.int32)
-_INT_P, _UINT_P = types.CPointer(types.int64), types.CPointer(types.uint64)
 _NEWLINE, _SPACE, _QUOTE, _BACKSLASH, _COLON, _COMMA = b'\n "\\:,'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _MINUS, _DOT, _ZERO, _NINE = b"{}[]-.09"
 _N, _T, _F, _U = b"ntfu"
@@ -95,7 +93,7 @@ def _utf8(text: Any, at: int) -> int:
 
 
 @helper
-def _escape(text: Any, at: int) -> tuple[int, int]:
+def _escape(text: Any, at: int) -> tuple[Any, int]:
     """The character that is escaped at ``at``, and where the escape ends; -1 if it is none, or a NUL."""
     if text[at + 1] != _U:
         return np.int64(_ESCAPED[text[at + 1]]), at + 2
@@ -170,11 +168,11 @@ def _number(text: Any, at: int) -> tuple[int, bool]:
         if not 1 <= stop - at <= 2:
             return -1, False
         at = stop
-    return (at if at - start <= 40 else -1), integer
+    return at if at - start <= 40 else -1, integer
 
 
 @helper
-def _two(text: Any, at: int) -> int:
+def _two(text: Any, at: int) -> Any:
     """The number of two digits; a large one if they are not."""
     first, second = text[at], text[at + 1]
     if first < _ZERO or first > _NINE or second < _ZERO or second > _NINE:
@@ -269,7 +267,8 @@ def _is_escaped_name(text: Any, at: int, nodes: Any, names: Any, node: int) -> b
     at += 1
     place, stop = nodes[node + NAME], nodes[node + NAME_STOP]
     while text[at] != _QUOTE:
-        code, length = np.int64(text[at]), 1
+        code: Any = np.int64(text[at])
+        length = 1
         if code == _BACKSLASH:
             code, at = _escape(text, at)
             length = 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
@@ -294,11 +293,7 @@ def _find(text: Any, at: int, escaped: bool, nodes: Any, names: Any, parent: int
     return 0
 
 
-@typed_helper(
-    types.UniTuple(types.int64, 3)(
-        _BYTE_P, types.int64, _INT32_P, _BYTE_P, _INT_P, _UINT_P, _INT_P, _INT_P, types.int64
-    )
-)
+@helper
 def _line(
     text: Any, at: int, nodes: Any, names: Any, stack: Any, seen: Any, guess: Any, unknown: Any, count: int
 ) -> tuple[int, int, int]:
@@ -360,6 +355,7 @@ def _line(
             marks |= more
             node = _find(text, at, escaped, nodes, names, parent) if parent != 0 else 0
             if node == 0 and parent != 0:
+                marks |= UNKNOWN
                 unknown[count] = at
                 count += 1
             at = stop
@@ -375,8 +371,6 @@ def _line(
         value = at + 1
         at = _skip(text, value)
         spaced = at > value + 1 or (at == value + 1 and text[value] != _SPACE)
-        if node == 0:
-            marks |= UNKNOWN
         null = text[at] == _N
         if spaced if null else node == 0:
             marks |= UNREAD
@@ -402,14 +396,14 @@ def survey(text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: A
     start, count = 0, 0
     for line in range(len(stops)):
         at, mark, more = _line(
-            text.ctypes,
+            pointer(text.ctypes),
             start,
-            nodes.ctypes,
-            names.ctypes,
-            stack.ctypes,
-            seen.ctypes,
-            guess.ctypes,
-            unknown.ctypes,
+            pointer(nodes.ctypes),
+            pointer(names.ctypes),
+            pointer(stack.ctypes),
+            pointer(seen.ctypes),
+            pointer(guess.ctypes),
+            pointer(unknown.ctypes),
             count,
         )
         if mark & ODD:
