@@ -200,7 +200,7 @@ def warm_up() -> None:
         load_dialect("peacewatch"),
         secret="",
         first_report_id=0,
-        accepted_at=[(1, 0.0)],
+        accepted_at=[(2, 0.0)],
         max_report_bytes=len(_SAMPLE),
     )
     screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)
@@ -210,7 +210,8 @@ def warm_up() -> None:
     no_long_pauses()
 
 
-_SAMPLE = (
-    b'{"drone_id": "a", "time": "2026-11-02T07:30:00Z", "location": {"lat": 0, "lon": 0}, "words": ["a"], '
-    b'"citizens": [{"id": "a", "name": "a", "peacescore": 1}, {"id": "b", "name": "b", "peacescore": 50}]}'
+#: With an unknown field and an escaped surrogate pair, so that the code for these is loaded, or compiled, too.
+_SAMPLE = 2 * (
+    b'{"drone_id": "a", "time": "2026-11-02T07:30:00Z", "location": {"lat": 0, "lon": 0}, "words": ["\\ud842\\udfb7"], '
+    b'"citizens": [{"id": "a", "name": "a", "peacescore": 1}, {"id": "b", "name": "b", "peacescore": 50}], "x": 1}\n'
 )
