@@ -19,8 +19,6 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints
 from pipeline.lake.bins import (
     BIN_MINUTES,
     BINS_A_CHUNK,
@@ -29,10 +27,11 @@ from pipeline.lake.bins import (
     SCORE_STEP,
     VARIABLES,
     Chunk,
-    Floats,
     Grid,
-    add,
+    Ints,
+    Mask,
 )
+from pipeline.lake.sums import Sums
 
 _DIMENSIONS = ("time", "lat", "lon")
 #: A group of its own, so that it is no part of the data set: ids of alerts by the day they were raised.
@@ -40,7 +39,7 @@ _COUNTED = "counted"
 _DAYS_A_CHUNK = 366
 _MAX_BYTES = 256_000_000
 
-Values = dict[str, npt.NDArray[Any]]
+Hashes = npt.NDArray[np.uint64]
 
 
 class Draft:
@@ -76,14 +75,14 @@ class Draft:
         group.create_group(_COUNTED)
         return cls(group, grid)
 
-    def add(self, time_us: Ints, lat: Floats, lon: Floats, values: Values) -> int:
-        """Add rows; ``values`` has one of each for some variables. Returns how many lie outside the area."""
-        parts = self._grid.locate(time_us, lat, lon)
+    def add(self, sums: Sums) -> None:
+        """Add rows by their sums."""
+        parts = self._grid.parts(sums.places)
         self._ensure({part.chunk.day for part in parts})
         for part in parts:
-            for name, column in values.items():
-                add(self._chunk(name, part.chunk), VARIABLES[name], part, column)
-        return len(time_us) - sum(len(part.rows) for part in parts)
+            for name, column in sums.values.items():
+                dense = self._chunk(name, part.chunk).reshape(-1)
+                dense[part.at] = VARIABLES[name].combine(dense[part.at], column[part.which])
 
     def count_alerts(self, ids: Hashes, raised: Ints) -> Mask:
         """Which alerts (distinct) were not counted before; they are from now on. ``raised``: day since 1970."""
@@ -101,7 +100,7 @@ class Draft:
 
     def describe(self, attributes: dict[str, Any]) -> None:
         """Set attributes of the whole."""
-        self._group.attrs.update(attributes)
+        self._group.update_attributes(attributes)
 
     def flush(self) -> None:
         """Write everything to the store."""
