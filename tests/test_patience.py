@@ -15,7 +15,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pipeline.held import Held
-from pipeline.patience import LATER, PatientProcess, PatientThreads
+from pipeline.patience import LATER, PatientThreads
+from pipeline.patient_process import PatientProcess
 
 
 def nice_of(what: int) -> int:

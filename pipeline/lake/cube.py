@@ -85,6 +85,7 @@ class Cube:
                 return self._anew(writer, error.message, progress)
             assert before is not None
             if positions == positions_of(before):
+                kept.discard(())
                 return Refreshed("unchanged", _versions(positions), dict.fromkeys(SOURCES, 0))
             rows = self._make(writer, writer.revise(grid), positions, files, before, progress, kept)
             kept.discard(_names(files))

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.errors import StorageError
 from pipeline.lake.definition import Definition
 from pipeline.lake.draft import Draft
 from pipeline.lake.kept_sums import KeptSums
+from pipeline.lake.parquet import read_parquet
 from pipeline.lake.sums import PLACE, SCORES, Sums, sum_reports, sum_rows, sum_sightings
 
 #: The tables that the cube is made of.
@@ -65,18 +64,18 @@ def fill(
 
 
 def _reports(definition: Definition, path: Path) -> Sums:
-    return sum_reports(definition, _read(path, PLACE))
+    return sum_reports(definition, read_parquet(path, PLACE))
 
 
 def _sightings(definition: Definition, path: Path) -> Sums:
-    return sum_sightings(definition, _read(path, [*PLACE, *SCORES]))
+    return sum_sightings(definition, read_parquet(path, [*PLACE, *SCORES]))
 
 
 def _first_rows(paths: Sequence[Path]) -> tuple[int, pa.Table]:
     """How many rows there are, and the first of each alert, by revision."""
     rows, parts = 0, [pa.table({"id": pa.array([], pa.uint64())})]
     for path in paths:
-        part = _read(path, [*PLACE, "alert_id", "revision", "raised_at"])
+        part = read_parquet(path, [*PLACE, "alert_id", "revision", "raised_at"])
         rows += part.num_rows
         ids = pa.array(_numbers(part["alert_id"]), pa.uint64())
         parts.append(part.append_column("id", ids).drop_columns(["alert_id"]))
@@ -94,11 +93,3 @@ def _first(parts: Sequence[pa.Table]) -> pa.Table:
 
 def _numbers(ids: pa.ChunkedArray) -> list[int]:
     return [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in ids.to_pylist()]
-
-
-def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise StorageError(f"{path} cannot be read: {reason}; `peacewatch verify` says what else is damaged") from error

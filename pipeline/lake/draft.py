@@ -47,6 +47,7 @@ class Draft:
 
     def __init__(self, group: zarr.Group, grid: Grid) -> None:
         self._group, self._grid = group, grid
+        self._arrays = {name: array_of(group, name) for name in VARIABLES}
         self._days: list[int] = days_of(group)
         self._dense: dict[tuple[str, Chunk], npt.NDArray[Any]] = {}
         self._bytes = 0
@@ -110,7 +111,7 @@ class Draft:
     def _chunk(self, name: str, chunk: Chunk) -> npt.NDArray[Any]:
         key = name, chunk
         if key not in self._dense:
-            stored = np.ascontiguousarray(array_of(self._group, name)[self._region(chunk)])
+            stored = np.ascontiguousarray(self._arrays[name][self._region(chunk)])
             dense = stored.view(np.dtype(VARIABLES[name].dtype))  # zarr's own dtypes miss numpy's fast paths
             while self._dense and self._bytes + dense.nbytes > _MAX_BYTES:
                 self._write(next(iter(self._dense)))
@@ -122,7 +123,7 @@ class Draft:
         dense = self._dense.pop(key)
         self._bytes -= dense.nbytes
         name, chunk = key
-        array_of(self._group, name)[self._region(chunk)] = dense
+        self._arrays[name][self._region(chunk)] = dense
 
     def _region(self, chunk: Chunk) -> tuple[slice, slice, slice]:
         return region(self._grid, self._days, chunk)
@@ -132,8 +133,8 @@ class Draft:
         before, after = self._days, sorted({*self._days, *days})
         if before == after:
             return
-        for name in VARIABLES:
-            array_of(self._group, name).resize((len(after) * BINS_A_DAY, self._grid.rows, self._grid.columns))
+        for array in self._arrays.values():
+            array.resize((len(after) * BINS_A_DAY, self._grid.rows, self._grid.columns))
         moves = [(old, new) for old, new in enumerate(map(after.index, before)) if old != new]
         sync(self._move(moves))
         self._days = after

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import time
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ _FORMAT = 1
 _LEFTOVERS_S = 3600.0
 #: More files than this are kept only if no cube is being made: then there is no use in more.
 _MOST = 4096
-_CHECK_BYTES = 4
+_CHECK_BYTES = 8
 _PLACES = "places"
 
 
@@ -41,7 +41,7 @@ class KeptSums:
         """Whether there is room for more."""
         try:
             return sum(1 for _ in self._folder.iterdir()) < _MOST
-        except FileNotFoundError:
+        except OSError:
             return True
 
     def keep(self, file: str, sums: Sums) -> None:
@@ -59,7 +59,7 @@ class KeptSums:
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
             with self._path(file).open("wb") as handle:
-                handle.write(zlib.crc32(content).to_bytes(_CHECK_BYTES, "little"))
+                handle.write(_check(memoryview(content)))
                 handle.write(content)
 
     def of(self, file: str) -> Sums | None:
@@ -69,7 +69,7 @@ class KeptSums:
         except OSError:
             return None
         check, content = content[:_CHECK_BYTES], content[_CHECK_BYTES:]
-        if zlib.crc32(content) != int.from_bytes(check, "little"):
+        if check != _check(content):
             return None
         table = pa.ipc.open_stream(content).read_all()
         about = table.schema.metadata
@@ -87,6 +87,10 @@ class KeptSums:
 
     def _path(self, file: str) -> Path:
         return self._folder / f"{Path(file).name.partition('.')[0]}.arrow"
+
+
+def _check(content: memoryview) -> bytes:
+    return blake2b(content, digest_size=_CHECK_BYTES).digest()
 
 
 def remove_leftovers(lake: Path, older_than_s: float = _LEFTOVERS_S) -> None:

@@ -6,13 +6,15 @@ files there are, and when they count, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from pipeline.errors import StorageError
 
 #: Few distinct values, or long texts that repeat: worth a dictionary.
 _DICTIONARY = {
@@ -49,6 +51,16 @@ def write_parquet(
         path.unlink(missing_ok=True)  # the disk may be full
         raise
     return _statistics(written[0])
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a file of the archive, all unless told; `StorageError` if its pages are not as they were written."""
+    names = None if columns is None else list(columns)
+    try:
+        return pq.read_table(path, columns=names, partitioning=None, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise StorageError(f"{path} cannot be read: {reason}; `peacewatch verify` says what else is damaged") from error
 
 
 def keys_repeat(file: Path) -> bool:

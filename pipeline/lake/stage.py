@@ -25,7 +25,7 @@ from pipeline.durable import sync
 from pipeline.errors import UsageError
 from pipeline.lake.definition import Definition
 from pipeline.lake.kept_sums import KeptSums
-from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, write_parquet
+from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, read_parquet, write_parquet
 from pipeline.lake.sums import sum_staged
 from pipeline.schema import SIGHTINGS, TABLES, is_partitioned
 
@@ -138,13 +138,13 @@ def _write_file(folder: Path, date: str | None, rows: pa.Table, keys_repeat: boo
 
 
 def merge_files(folder: Path, date: str | None, paths: Sequence[str]) -> Add:
-    """One file with the rows of several of a table and day, in their order, fsynced; one in memory at a time."""
+    """One file with the rows of several of a table and day, in their order, fsynced; one in memory at a time.
+
+    Raises `StorageError` if one of them is damaged: it must not be written again as if it were whole.
+    """
     path, first = folder / _new_name(date), folder / paths[0]
     schema = pq.read_schema(first)
-    # What is damaged must not be written again as if it were whole.
-    parts = (
-        pq.read_table(folder / each, partitioning=None, page_checksum_verification=True).cast(schema) for each in paths
-    )
+    parts = (read_parquet(folder / each).cast(schema) for each in paths)
     return _durable(folder, path, date, write_parquet(path, schema, parts, MERGED, keys_repeat(first)))
 
 
