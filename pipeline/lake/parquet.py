@@ -43,7 +43,7 @@ def write_parquet(
     written: list[pq.FileMetaData] = []
     try:
         with pq.ParquetWriter(
-            path, schema, metadata_collector=written, **codec, **_encodings(schema, keys_repeat)
+            path, schema, metadata_collector=written, **codec, **encodings(schema, keys_repeat)
         ) as writer:
             for part in parts:
                 writer.write_table(part)
@@ -71,7 +71,8 @@ def keys_repeat(file: Path) -> bool:
     )
 
 
-def _encodings(schema: pa.Schema, keys_repeat: bool) -> dict[str, Any]:
+def encodings(schema: pa.Schema, keys_repeat: bool) -> dict[str, Any]:
+    """How columns are encoded, for a `pyarrow.parquet.ParquetWriter`; without the codec."""
     names = set(schema.names)
     dictionary = [column for column in sorted(_DICTIONARY) if column.split(".")[0] in names]
     delta = _DELTA & names - (_RUNS if "position" in names else set())
