@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.held import Held, Known
-from pipeline.patience import LATER, PatientProcess, PatientThreads
+from pipeline.patience import LATER, PatientThreads
+from pipeline.patient_process import PatientProcess
 
 
 def nice_of(what: int) -> int:
