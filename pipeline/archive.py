@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.desk import Desk
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import StorageError
+from pipeline.fingerprints import Mask
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Add, Choice

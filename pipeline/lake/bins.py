@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import UsageError
-from pipeline.fingerprints import Ints
+from pipeline.fingerprints import Ints, Mask
 from pipeline.workspace import Area
 
 BIN_MINUTES = 5

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import StorageError
+from pipeline.fingerprints import Mask
 from pipeline.lake.bins import Floats, of_alerts, of_reports, of_sightings
 from pipeline.lake.draft import Draft, Values
 from pipeline.rules import SCORE, SEVERITIES, ScoreRule, is_bad

@@ -19,8 +19,7 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints
+from pipeline.fingerprints import Hashes, Ints, Mask
 from pipeline.lake.bins import (
     BIN_MINUTES,
     BINS_A_CHUNK,

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Keys, holds, sort_keys
+from pipeline.fingerprints import Hashes, Keys, Mask, holds, sort_keys
 
 HOUR_US = 3_600_000_000
 _BYTES_A_REPORT = 16

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
 from pipeline.durable import sync
+from pipeline.fingerprints import Mask
 from pipeline.schema import TABLES, is_partitioned
 
 #: Few distinct values, or long texts that repeat: worth a dictionary.
