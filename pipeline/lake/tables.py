@@ -27,9 +27,8 @@ from pipeline.durable import replace, sync
 from pipeline.errors import Conflict, StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
 from pipeline.lake.delta_log import RETENTION, DeltaLog, add, removes
-from pipeline.lake.seen import HOUR_US
 from pipeline.lake.stage import Add, action, from_json, to_json, write
-from pipeline.schema import TABLES, TIME, is_partitioned
+from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
 _PLAN = "last-commit.json"
 _SOURCES = "sources.json"
@@ -190,15 +189,20 @@ class Lake:
         File by file: deltalake's own reader leaves threads behind that can abort a process that ends.
         """
         schema = pa.schema([TABLES[name].field(column) for column in columns]).remove_metadata()
-        actions = pa.table(self.table(name).get_add_actions(flatten=True))
-        paths = actions["path"].to_pylist() if actions.num_rows else []
-        parts = [pq.ParquetFile(self.path / name / path).read(columns).select(columns).cast(schema) for path in paths]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        return pa.concat_tables([schema.empty_table(), *self._files(name, schema)])
 
     def known_identities(self) -> Hashes:
-        """Fingerprints of all archived identities."""
-        rows = self.read("identities", ["citizen_key", "citizen_name"])
-        return identity_fingerprints(rows["citizen_key"], rows["citizen_name"])
+        """Fingerprints of all archived identities; their names are in memory a file at a time."""
+        schema = pa.schema([("citizen_key", pa.int64()), ("citizen_name", pa.string())])
+        files = self._files("identities", schema)
+        known = [identity_fingerprints(rows["citizen_key"], rows["citizen_name"]) for rows in files]
+        return np.concatenate([np.array([], np.uint64), *known])
+
+    def _files(self, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The columns of a schema from each committed file of a table."""
+        actions = pa.table(self.table(name).get_add_actions(flatten=True))
+        for path in actions["path"].to_pylist() if actions.num_rows else []:
+            yield pq.ParquetFile(self.path / name / path).read(schema.names).select(schema.names).cast(schema)
 
     def _create(self, name: str) -> None:
         folder = self.path / name
