@@ -113,7 +113,7 @@ class DeltaLog:
             self.version = self._table.version()
             if any(self._table.transaction_version(source) != self._transactions.get(source) for source in moved):
                 raise StorageError(f"another process archives to {self._path}: stop one of them, then `run` again")
-            paths = set(pa.table(self._table.get_add_actions())["path"].to_pylist()) if removed else set()
+            paths = set(committed(self._table)["path"].to_pylist()) if removed else set()
         if not removed <= paths:
             raise StorageError(f"files of {self._path} that were to be merged are gone: `run` again, which looks anew")
 
@@ -131,6 +131,12 @@ class DeltaLog:
                 self._table = DeltaTable(self._path)  # what it held of versions before goes too
         except DeltaError as error:
             raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
+
+
+def committed(table: DeltaTable) -> pa.Table:
+    """The files of a table: path, size_bytes, num_records, and ``partition.``, ``min.`` and ``max.`` columns."""
+    # `pa.table` would import pandas only to ask whether it is given one of its frames.
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
 
 
 def add(arguments: Mapping[str, Any]) -> Action:

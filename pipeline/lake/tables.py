@@ -26,7 +26,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pipeline.durable import replace, sync
 from pipeline.errors import Conflict, StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
-from pipeline.lake.delta_log import RETENTION, DeltaLog, add, removes
+from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes
 from pipeline.lake.stage import Add, action, from_json, to_json, write
 from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
@@ -163,8 +163,7 @@ class Lake:
 
     def reports_of_hour(self, hour: int) -> Keys:
         """Fingerprints and event times of the archived reports of an hour (since 1970)."""
-        table = self.table("reports")
-        files = pa.table(table.get_add_actions(flatten=True))
+        files = committed(self.table("reports"))
         begin, end = (pa.scalar(at * HOUR_US, TIME) for at in (hour, hour + 1))
         names = files.column_names
         if "min.time" in names and files.num_rows:
@@ -189,7 +188,7 @@ class Lake:
         File by file: deltalake's own reader leaves threads behind that can abort a process that ends.
         """
         schema = pa.schema([TABLES[name].field(column) for column in columns]).remove_metadata()
-        return pa.concat_tables([schema.empty_table(), *self._files(name, schema)])
+        return pa.concat_tables([pa.Table.from_batches([], schema), *self._files(name, schema)])
 
     def known_identities(self) -> Hashes:
         """Fingerprints of all archived identities; their names are in memory a file at a time."""
@@ -200,7 +199,7 @@ class Lake:
 
     def _files(self, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
         """The columns of a schema from each committed file of a table."""
-        actions = pa.table(self.table(name).get_add_actions(flatten=True))
+        actions = committed(self.table(name))
         for path in actions["path"].to_pylist() if actions.num_rows else []:
             yield pq.ParquetFile(self.path / name / path).read(schema.names).select(schema.names).cast(schema)
 
