@@ -24,19 +24,27 @@ def since(events: pa.Table, begin: int) -> pa.Table:
 
 def relevant(recoveries: pa.Table, findings: pa.Table, watched: Keys) -> pa.Table:
     """The recoveries of citizens whose alert is open (``watched``), or may be opened in the same slice."""
-    keys = np.union1d(watched, findings["citizen_key"].to_numpy())
-    if not len(keys):
-        return recoveries.slice(0, 0)
     seen = recoveries["citizen_key"].to_numpy()
-    places = np.minimum(np.searchsorted(keys, seen), len(keys) - 1)
-    return recoveries.filter(pa.array(keys[places] == seen))
+    # One after the other: to join the two would cost as much as all who are watched, for each slice.
+    matter = _among(seen, watched) | _among(seen, np.unique(findings["citizen_key"].to_numpy()))
+    return recoveries.filter(pa.array(matter)) if matter.any() else recoveries.slice(0, 0)
 
 
 def rewatched(watched: Keys, changes: Iterable[Change]) -> Keys:
     """``watched`` after ``changes``: a citizen is in it while the score alert is open and not recovered."""
     ours = [change.after for change in changes if change.after.latest.rule == SCORE]
-    if not ours:
-        return watched
-    gone = np.array([alert.latest.citizen_key for alert in ours if alert.state != OPEN], np.int64)
-    come = np.array([alert.latest.citizen_key for alert in ours if alert.state == OPEN], np.int64)
-    return np.union1d(np.setdiff1d(watched, gone, assume_unique=True), come)
+    gone = np.unique(np.array([alert.latest.citizen_key for alert in ours if alert.state != OPEN], np.int64))
+    come = np.unique(np.array([alert.latest.citizen_key for alert in ours if alert.state == OPEN], np.int64))
+    gone, come = gone[_among(gone, watched)], come[~_among(come, watched)]
+    if len(gone):
+        watched = np.delete(watched, np.searchsorted(watched, gone))
+    return np.insert(watched, np.searchsorted(watched, come), come) if len(come) else watched
+
+
+def _among(keys: Keys, held: Keys) -> npt.NDArray[np.bool_]:
+    """Which of some keys are in ``held``, which is sorted."""
+    if not len(held):
+        return np.zeros(len(keys), np.bool_)
+    places = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+    found: npt.NDArray[np.bool_] = held[places] == keys
+    return found
