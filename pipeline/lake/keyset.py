@@ -7,6 +7,8 @@ in the order of fingerprints, but for a few places, and so it grows in one seque
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -30,14 +32,20 @@ class KeySet:
         self._hashes = np.zeros(_FEWEST_PLACES, np.uint64)
         self._numbers = np.zeros(_FEWEST_PLACES, np.uint32)
         self._count = 0
+        self._on_disk = 0
 
     def __len__(self) -> int:
         return self._count
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory."""
-        return self._hashes.nbytes + self._numbers.nbytes
+        """Bytes of memory, or 0 on disk."""
+        return 0 if self._on_disk else self._hashes.nbytes + self._numbers.nbytes
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes on disk, or 0 in memory."""
+        return self._on_disk
 
     def add(self, hashes: Hashes, numbers: Numbers) -> Mask:
         """Take in keys; True for those that were not in the set, the first of each."""
@@ -46,11 +54,28 @@ class KeySet:
         self._count += _add(self._hashes, self._numbers, hashes, numbers, new)
         return new
 
+    def move_to_disk(self, folder: Path) -> None:
+        """Go on in a file without a name in ``folder``, of which only what is asked for is in memory.
+
+        The file goes with the process. A set that grows is in memory again. Raises `OSError` if there is no room.
+        """
+        places, size = len(self._hashes), self.nbytes
+        with TemporaryFile(dir=folder) as file:
+            # Written before it is mapped: a disk that is full is noticed here, and not by a signal later.
+            file.write(self._hashes.data)
+            file.write(self._numbers.data)
+            file.flush()
+            # As plain arrays, which is what the compiled functions know.
+            self._hashes = np.asarray(np.memmap(file, np.uint64, "r+", 0, (places,)))
+            self._numbers = np.asarray(np.memmap(file, np.uint32, "r+", self._hashes.nbytes, (places,)))
+        self._on_disk = size
+
     def _make_room(self, keys: int) -> None:
         if keys > _FULL * len(self._hashes):
             hashes, numbers = self._hashes, self._numbers
             places = int(keys / _AFTER_GROWTH)
             self._hashes, self._numbers = np.zeros(places, np.uint64), np.zeros(places, np.uint32)
+            self._on_disk = 0
             _move(hashes, numbers, self._hashes, self._numbers)
 
 

@@ -2,14 +2,16 @@
 
 Reports are remembered by hour of their event time, each hour as a `KeySet`. An hour is
 loaded from the archive when a report of it first comes, so a copy is recognised however
-late it is; hours out of use are forgotten when memory is short. Pure: what loads an hour
-is given.
+late it is. When memory is short, hours out of use go to disk, and are forgotten when that
+is too much as well: to load an hour again takes as long as reading its whole day. What loads
+an hour is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -30,11 +32,21 @@ class _Hour:
 
 
 class SeenReports:
-    """The reports seen so far; ``load(hour)`` gives those of an hour that are in the archive."""
+    """The reports seen so far; ``load(hour)`` gives those of an hour that are in the archive.
 
-    def __init__(self, load: Callable[[int], Keys], max_bytes: int = 256_000_000) -> None:
+    ``folder`` is where hours go for which there is no memory; without one they are forgotten.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], Keys],
+        max_bytes: int = 256_000_000,
+        folder: Path | None = None,
+        max_disk_bytes: int = 4_000_000_000,
+    ) -> None:
         self._load = load
-        self._max_bytes = max_bytes
+        self._max_bytes, self._max_disk_bytes = max_bytes, max_disk_bytes
+        self._folder = folder
         self._hours: dict[int, _Hour] = {}
         _compile()
 
@@ -56,14 +68,32 @@ class SeenReports:
         return fresh
 
     def committed(self, window: int) -> None:
-        """All up to ``window`` is in the archive: forget the hours longest unused, if memory is short."""
+        """All up to ``window`` is in the archive: put away the hours longest unused, if memory is short."""
+        idle = [number for number, hour in self._hours.items() if hour.window <= window]
         size = sum(hour.reports.nbytes for hour in self._hours.values())
-        for number, hour in list(self._hours.items()):
+        for number in idle:
             if size <= self._max_bytes:
+                break
+            size -= self._hours[number].reports.nbytes
+            self._put_away(number)
+        on_disk = sum(hour.reports.on_disk for hour in self._hours.values())
+        for number in idle:
+            if on_disk <= self._max_disk_bytes:
+                break
+            if number in self._hours and self._hours[number].reports.on_disk:
+                on_disk -= self._hours.pop(number).reports.on_disk
+
+    def _put_away(self, number: int) -> None:
+        reports = self._hours[number].reports
+        if reports.on_disk:
+            return
+        try:
+            if self._folder is not None:
+                reports.move_to_disk(self._folder)
                 return
-            if hour.window <= window:
-                size -= hour.reports.nbytes
-                del self._hours[number]
+        except OSError:
+            pass  # no room there either: it is in the archive all the same
+        del self._hours[number]
 
     def _hour(self, number: int) -> _Hour:
         hour = self._hours.pop(number, None)
