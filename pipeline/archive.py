@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.desk import Desk
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import StorageError
+from pipeline.fingerprints import Mask
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Add
@@ -39,7 +39,7 @@ class Archivist:
     def __init__(self, lake: Lake, log: Log, desk: Desk, cluster: SlicesOnCluster, retention_s: float) -> None:
         self._lake, self._log, self._desk, self._cluster = lake, log, desk, cluster
         self._retention_s = retention_s
-        self._reports = SeenReports(lake.reports_of_hour)
+        self._reports = SeenReports(lake.reports_of_hour, folder=lake.path)
         self._identities: SeenIdentities | None = None
         self._windows = 0
         self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()

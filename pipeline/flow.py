@@ -18,7 +18,6 @@ from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 from streamz import Stream
 from tornado.ioloop import IOLoop
@@ -37,6 +36,7 @@ from pipeline.log import Log, open_log
 from pipeline.messages import Job
 from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
+from pipeline.recoveries import joined
 from pipeline.refresh import beside, kept_up_to_date
 from pipeline.rules import rule_from_settings
 from pipeline.run_metrics import served
@@ -101,7 +101,7 @@ class Flow:
         """Bring neighbouring slices of a source to the desk, in one transaction."""
         findings = pa.concat_tables([item.findings for item in done])
         while True:
-            needed = np.union1d(self._desk.last_watched, findings["citizen_key"].to_numpy())
+            needed = joined(self._desk.last_watched, findings["citizen_key"].to_numpy())
             done = await asyncio.gather(*(self._cluster.ask_again(item, needed) for item in done))
             recoveries = pa.concat_tables([item.recoveries for item in done])
             with suppress(WatchedChangedError):

@@ -11,8 +11,7 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 
 from pipeline.dialects import Dialect
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints
+from pipeline.fingerprints import Hashes, Ints, Mask
 from pipeline.log import Slice
 from pipeline.recoveries import KeyFilter
 from pipeline.rules import ScoreRule

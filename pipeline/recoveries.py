@@ -17,18 +17,31 @@ _BITS_PER_SIGHTING, _HASHES = 8, 4
 _MIN_BITS = 64
 
 
+def among(keys: Keys, held: Keys) -> _Mask:
+    """Which of some keys are in ``held``, which is sorted."""
+    if not len(held):
+        return np.zeros(len(keys), np.bool_)
+    places = np.minimum(np.searchsorted(held, keys), len(held) - 1)
+    found: _Mask = held[places] == keys
+    return found
+
+
+def joined(held: Keys, more: Keys) -> Keys:
+    """``held``, which is sorted and distinct, with some more keys: to sort all of them would cost much for few."""
+    fresh = np.unique(more)
+    fresh = fresh[~among(fresh, held)]
+    return np.insert(held, np.searchsorted(held, fresh), fresh) if len(fresh) else held
+
+
 def of_citizens(recoveries: pa.Table, keys: Keys) -> pa.Table:
     """The rows of ``recoveries`` (schema RECOVERIES) whose citizen is one of ``keys``, which are sorted."""
-    if not len(keys) or not recoveries.num_rows:
-        return recoveries.slice(0, 0)
-    seen = recoveries["citizen_key"].to_numpy()
-    places = np.minimum(np.searchsorted(keys, seen), len(keys) - 1)
-    return recoveries.filter(pa.array(keys[places] == seen))
+    matter = among(recoveries["citizen_key"].to_numpy(), keys)
+    return recoveries.filter(pa.array(matter)) if matter.any() else recoveries.slice(0, 0)
 
 
 def relevant(recoveries: pa.Table, findings: pa.Table, watched: Keys) -> pa.Table:
     """The recoveries of citizens whose alert is open (``watched``), or may be opened in the same slice."""
-    return of_citizens(recoveries, np.union1d(watched, findings["citizen_key"].to_numpy()))
+    return of_citizens(recoveries, joined(watched, findings["citizen_key"].to_numpy()))
 
 
 @dataclass(frozen=True)
@@ -76,5 +89,5 @@ class Asked:
 
     def missing(self, needed: Keys) -> Keys:
         """Those of ``needed`` whose recoveries must still be asked for."""
-        rest = np.setdiff1d(needed, self.keys)
+        rest = needed[~among(needed, self.keys)]
         return rest[self.held.may_hold(rest)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 TIME = pa.timestamp("us", tz="UTC")
+HOUR_US = 3_600_000_000
 
 #: Bits of a ``report_id`` that hold the offset: 10**12 reports for each log partition.
 OFFSET_BITS = 40

@@ -31,7 +31,7 @@ from pipeline.log import Log, Slice
 from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, unpacked
 from pipeline.nodes import cut, split_at
 from pipeline.patience import LATER
-from pipeline.recoveries import Asked, Keys
+from pipeline.recoveries import Asked, Keys, joined
 from pipeline.remote import submit
 from pipeline.schema import FINDINGS, RECOVERIES
 from pipeline.tasks import merge_on_worker, recoveries_of, screen_slice, stage_slices
@@ -137,7 +137,8 @@ class SlicesOnCluster:
 
         Raises `PeacewatchError` if no worker can say.
         """
-        missing = np.setdiff1d(done.asked.missing(needed), done.concerned)
+        missing = done.asked.missing(needed)
+        missing = missing[~np.isin(missing, done.concerned)]
         if not len(missing):
             return done
         with _scheduler_there():
@@ -145,9 +146,7 @@ class SlicesOnCluster:
         if isinstance(answer, Failed):
             raise PeacewatchError(f"a worker cannot work on {done.slice}: {answer.reason}")
         recoveries = pa.concat_tables([done.recoveries, unpacked(answer, RECOVERIES)])
-        return replace(
-            done, recoveries=recoveries, asked=replace(done.asked, keys=np.union1d(done.asked.keys, missing))
-        )
+        return replace(done, recoveries=recoveries, asked=replace(done.asked, keys=joined(done.asked.keys, missing)))
 
     async def _ask(self, done: Done, keys: Keys) -> bytes | Failed:
         """Ask the worker that holds the tables, past its queue of tasks; if it is gone, whoever makes them again."""

@@ -39,7 +39,7 @@ from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, SCREENED,
 from pipeline.desk.watched import WatchedChangedError, rewatched, since
 from pipeline.errors import StorageError
 from pipeline.latency import with_stamps
-from pipeline.recoveries import Keys, relevant
+from pipeline.recoveries import Keys, among, relevant
 from pipeline.rules import SCORE
 from pipeline.schema import FINDINGS, STAMPS
 
@@ -143,7 +143,7 @@ class Desk:
                 with self._database.write() as connection:
                     take(connection)
                     watched = self._load_watched(connection)
-                    if asked is not None and not np.isin(watched, asked, assume_unique=True).all():
+                    if asked is not None and not among(watched, asked).all():
                         raise WatchedChangedError
                     begin = connection.scalar(sa.select(SCREENED.c.stop).where(SCREENED.c.source == source)) or 0
                     if stop <= begin:

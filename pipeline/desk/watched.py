@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.desk.alerts import OPEN, Change
-from pipeline.recoveries import Keys
+from pipeline.recoveries import Keys, among, joined
 from pipeline.rules import SCORE
 from pipeline.schema import OFFSET_BITS
 
@@ -26,8 +26,9 @@ def since(events: pa.Table, begin: int) -> pa.Table:
 def rewatched(watched: Keys, changes: Iterable[Change]) -> Keys:
     """``watched`` after ``changes``: a citizen is in it while the score alert is open and not recovered."""
     ours = [change.after for change in changes if change.after.latest.rule == SCORE]
-    if not ours:
-        return watched
-    gone = np.array([alert.latest.citizen_key for alert in ours if alert.state != OPEN], np.int64)
-    come = np.array([alert.latest.citizen_key for alert in ours if alert.state == OPEN], np.int64)
-    return np.union1d(np.setdiff1d(watched, gone, assume_unique=True), come)
+    gone = np.unique(np.array([alert.latest.citizen_key for alert in ours if alert.state != OPEN], np.int64))
+    come = np.unique(np.array([alert.latest.citizen_key for alert in ours if alert.state == OPEN], np.int64))
+    gone = gone[among(gone, watched)]
+    if len(gone):
+        watched = np.delete(watched, np.searchsorted(watched, gone))
+    return joined(watched, come)

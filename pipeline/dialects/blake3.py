@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from pipeline.dialects.compiled import BYTES, helper, kernel, pointer
+from pipeline.compiled import BYTES, helper, kernel, pointer
 
 #: Longer messages are hashed as a tree, which is not done here.
 CHUNK = 1024

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from pipeline.dialects.compiled import BYTES, helper, kernel, pointer
+from pipeline.compiled import BYTES, helper, kernel, pointer
 
 #: Deeper than any line that is surveyed, in objects and lists.
 _DEPTH = 64

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from pipeline.dialects.compiled import BYTES, helper, kernel, pointer
+from pipeline.compiled import BYTES, helper, kernel, pointer
 
 #: Not certainly one strict JSON object: another reader decides. No other mark counts then.
 ODD = 1

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
 from pipeline.durable import sync
 from pipeline.errors import UsageError
+from pipeline.fingerprints import Mask
 from pipeline.lake.definition import Definition
 from pipeline.lake.kept_sums import KeptSums
 from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, read_parquet, write_parquet
