@@ -9,7 +9,7 @@ from meanings import ALERT, COMMANDS, COORDINATES, LIVE, ROWS, Fields
 
 from pipeline.desk.tables import SHOWN
 from pipeline.lake.bins import VARIABLES
-from pipeline.schema import FINDINGS, TABLES
+from pipeline.schema import FINDINGS, STAMPS, TABLES
 
 _HEAD = """\
 # Data dictionary
@@ -57,7 +57,7 @@ def data_dictionary() -> str:
 def alert_fields() -> Fields:
     """The fields of an alert as the desk's readers get it, in their order."""
     stored = TABLES["alerts"]
-    known = {**_fields(FINDINGS), **_fields(stored), **ALERT}
+    known = {**_fields(FINDINGS), **_fields(STAMPS), **_fields(stored), **ALERT}
     return {name: known[name] for name in SHOWN.selected_columns.keys() if name != "remembered"}  # noqa: SIM118
 
 

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.desk import Desk
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import StorageError
+from pipeline.fingerprints import Mask
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
-from pipeline.lake.stage import Add, Choice
+from pipeline.lake.stage import Add
 from pipeline.lake.tables import Lake, Window
 from pipeline.log import Log
-from pipeline.tasks import Failed
+from pipeline.messages import Failed, Selection
 from pipeline.work import Done, SlicesOnCluster
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Archivist:
     def __init__(self, lake: Lake, log: Log, desk: Desk, cluster: SlicesOnCluster, retention_s: float) -> None:
         self._lake, self._log, self._desk, self._cluster = lake, log, desk, cluster
         self._retention_s = retention_s
-        self._reports = SeenReports(lake.reports_of_hour)
+        self._reports = SeenReports(lake.reports_of_hour, folder=lake.path)
         self._identities: SeenIdentities | None = None
         self._windows = 0
         self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()
@@ -60,18 +60,18 @@ class Archivist:
         async with self._choosing:
             self._windows += 1
             number = self._windows
-            choices: list[Choice] = []
+            selections: list[Selection] = []
             for first in range(0, len(done), _CHOSEN_AT_ONCE):
-                choices += await asyncio.to_thread(self._choose, done[first : first + _CHOSEN_AT_ONCE], number)
+                selections += await asyncio.to_thread(self._choose, done[first : first + _CHOSEN_AT_ONCE], number)
             committing = asyncio.ensure_future(self._committing.acquire())
         try:
             try:
-                adds = await self._cluster.stage(str(self._lake.path), done, choices, _GROUP_BYTES)
+                adds = await self._cluster.stage(str(self._lake.path), done, selections, _GROUP_BYTES)
             finally:
                 await committing
             if self._failed:
                 raise StorageError("a window before this one was not archived: `run` again")
-            window = self._window(done, choices)
+            window = self._window(done, selections, adds)
             await asyncio.to_thread(self._commit, window, adds)
             if number % _UPKEEP_EVERY == 0:
                 await self._compact()
@@ -89,7 +89,7 @@ class Archivist:
                 return
             await asyncio.to_thread(upkeep.commit, self._lake, merge, merged)
 
-    def _choose(self, done: Sequence[Done], number: int) -> list[Choice]:
+    def _choose(self, done: Sequence[Done], number: int) -> list[Selection]:
         if self._identities is None:
             self._identities = SeenIdentities(self._lake.known_identities())
         keys = (
@@ -99,18 +99,17 @@ class Archivist:
         fresh = _split(self._reports.select(keys, number), [len(item.screened.times) for item in done])
         people = [item.screened.people for item in done]
         new = _split(self._identities.select(np.concatenate(people)), [len(hashes) for hashes in people])
-        return [Choice(None if mask.all() else mask, chosen) for mask, chosen in zip(fresh, new, strict=True)]
+        return [
+            Selection(None if mask.all() else mask, hashes[chosen])
+            for mask, hashes, chosen in zip(fresh, people, new, strict=True)
+        ]
 
-    def _window(self, done: Sequence[Done], choices: Sequence[Choice]) -> Window:
+    def _window(self, done: Sequence[Done], selections: Sequence[Selection], adds: dict[str, list[Add]]) -> Window:
         stops = {f"{self._log.identity}/{item.slice.partition}": item.slice.stop for item in done}
-        counts = {"reports": 0, "sightings": 0, "rejects": 0, "duplicates": 0}
-        for item, choice in zip(done, choices, strict=True):
-            fresh = slice(None) if choice.reports is None else choice.reports
-            kept = item.screened.sightings[fresh]
-            counts["reports"] += len(kept)
-            counts["sightings"] += int(kept.sum())
-            counts["rejects"] += item.screened.rejects
-            counts["duplicates"] += len(item.screened.times) - len(kept)
+        counts = {table: sum(add.rows for add in adds[table]) for table in ("reports", "sightings", "rejects")}
+        counts["duplicates"] = sum(
+            int(np.count_nonzero(~selection.reports)) for selection in selections if selection.reports is not None
+        )
         return Window(stops, counts)
 
     def _commit(self, window: Window, adds: dict[str, list[Add]]) -> None:

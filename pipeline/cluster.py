@@ -1,17 +1,14 @@
-"""The Dask client's life: a local cluster of processes, or one that somebody else runs.
-
-Whoever reaches a scheduler can run code on it, so the local one listens on
-loopback only.
-"""
+"""The Dask client's life: a local cluster in processes of its own, or one that somebody else runs."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-import dask
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from pipeline.errors import PeacewatchError
 from pipeline.patience import PatientThreads
@@ -20,9 +17,10 @@ from pipeline.workspace import Cluster
 
 #: Two threads a worker: a slice is decoded for its alerts while files are being written.
 _THREADS = 2
-#: The libraries' own threads would only fight over the cores that the workers use already.
-_WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "2"}
 _CONNECT_S = 20
+_START_S = 120
+_END_S = 10
+_SEND_AFTER_S = 0.001
 #: Results come straight from the workers: through the scheduler they would be packed twice.
 _CLIENT = {"asynchronous": True, "set_as_default": False, "direct_to_workers": True}
 
@@ -34,34 +32,36 @@ async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
         async with _outside(scheduler) as client:
             yield client
         return
-    with dask.config.set(
-        {
-            "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-            # A slice that outlives no worker is split: see `work`.
-            "distributed.scheduler.allowed-failures": 1,
-            # A worker that dies again within that time would not be started any more.
-            "distributed.deploy.lost-worker-timeout": "365 days",
-            # Files are written where their tables are held, or these would be made again.
-            "distributed.scheduler.work-stealing": False,
-        }
-    ):
-        async with (
-            LocalCluster(
-                n_workers=settings.workers,
-                threads_per_worker=_THREADS,
-                processes=True,
-                host="127.0.0.1",
-                # Any free port, without pages: by default it is a fixed one, and complains when that is taken.
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": False},
-                asynchronous=True,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster, **_CLIENT) as client,
-        ):
-            await client.wait_for_workers(settings.workers)
-            await _warm(client)
-            yield client
+    async with _local(settings.workers) as address, Client(address, timeout=_CONNECT_S, **_CLIENT) as client:
+        await client.wait_for_workers(settings.workers)
+        await _warm(client)
+        yield client
+
+
+@asynccontextmanager
+async def _local(workers: int) -> AsyncIterator[str]:
+    """The address of a new local cluster, which ends with the block; see `pipeline.local_cluster`."""
+    command = [sys.executable, "-m", "pipeline.local_cluster", str(workers), str(_THREADS)]
+    # A session of its own: what a terminal's Ctrl-C means is for the driver to say.
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = await asyncio.wait_for(process.stdout.readline(), _START_S)
+        if not address:
+            raise PeacewatchError("the local Dask cluster did not start: see above what it said")
+        yield address.decode().strip()
+    finally:
+        process.stdin.close()
+        await _ended(process)
+
+
+async def _ended(process: Process) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _END_S)
+        return
+    process.kill()
+    await process.wait()
 
 
 @asynccontextmanager
@@ -88,6 +88,9 @@ async def _outside(scheduler: str) -> AsyncIterator[Client]:
 
 async def _warm(client: Client) -> None:
     """Import what tasks need on each worker, so that the first alert does not wait for it."""
+    # Dask lets a task wait for others to be sent with it, which with few tasks is only a wait.
+    if client.scheduler_comm is not None:
+        client.scheduler_comm.interval = _SEND_AFTER_S
     try:
         await client.run(warm_up)
         await client.register_plugin(PatientThreads())

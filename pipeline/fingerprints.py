@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import polars as pl
-import polars_hash as plh
 import pyarrow as pa
 
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -34,6 +33,10 @@ def identity_fingerprints(citizen_key: pa.ChunkedArray, citizen_name: pa.Chunked
 
 
 def _hash_text(texts: pa.ChunkedArray) -> Hashes:
+    # Imported late: who only reads the archive has no use for them.
+    import polars as pl
+    import polars_hash as plh
+
     frame = pl.DataFrame({"x": pl.Series(texts, dtype=pl.String).fill_null("")})
     hashes: Hashes = frame.select(plh.col("x").nchash.xxh3_64())["x"].to_numpy()
     return hashes

@@ -13,9 +13,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
+from math import ceil
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import pyarrow as pa
 from streamz import Stream
 from tornado.ioloop import IOLoop
 
@@ -23,23 +26,28 @@ from pipeline import cluster
 from pipeline.archive import Archivist
 from pipeline.desk import Desk
 from pipeline.desk.audit import Trail
+from pipeline.desk.watched import WatchedChangedError
 from pipeline.dialects import workspace_dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
+from pipeline.latency import spans
 from pipeline.log import Log, open_log
+from pipeline.messages import Job
 from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
+from pipeline.recoveries import joined
 from pipeline.refresh import beside, kept_up_to_date
 from pipeline.rules import rule_from_settings
-from pipeline.tasks import Job
+from pipeline.run_metrics import served
 from pipeline.work import Done, SlicesOnCluster
 from pipeline.workers import WorkerWatch
 from pipeline.workspace import Workspace
 
 _SLICE_BYTES = 6_000_000
-#: Enough to keep two workers of two threads busy while the driver looks elsewhere.
-_IN_FLIGHT = 6
+#: Slices in flight for each thread of the workers: enough to keep them busy while the driver looks elsewhere.
+_SLICES_PER_THREAD = 1.5
+_LEAST_IN_FLIGHT = 4
 _SNAPSHOT_S = 0.5
 _STALLED_S = 300.0
 
@@ -57,6 +65,7 @@ class Flow:
         self._log, self._desk, self._lake, self._cluster = log, desk, lake, on_cluster
         self._settings = workspace.settings
         self._archivist = Archivist(lake, log, desk, on_cluster, self._settings.log.retention_h * 3600)
+        desk.watched()  # from now on `last_watched` is of use
         screened = desk.screened()
         archived = {part: lake.archived(self._source(part)) for part in range(log.partitions)}
         self._archived_at_start = archived
@@ -70,25 +79,37 @@ class Flow:
         settings = self._settings.lake
         loop = {"loop": IOLoop.current(), "asynchronous": True}
         self.slices = Stream.tail(self._log, self._start, boundaries, _SLICE_BYTES, self._fail, self._busy, **loop)
-        alerted = self.slices.ordered(self._guard(self._cluster.decode_and_screen), _IN_FLIGHT).ordered(
-            self._guard(self._to_desk)
+        self.screening = self.slices.ordered(
+            self._guard(self._cluster.decode_and_screen), _LEAST_IN_FLIGHT, together=True
         )
+        alerted = self.screening.ordered(self._guard(self._to_desk))
         self.windows = alerted.window(settings.commit_s, settings.commit_mb * 1e6, _size)
         self.windows.ordered(self._guard(self._to_lake), 2).sink(lambda _: None)
 
-    async def _to_desk(self, done: list[Done]) -> list[Done]:
-        for item in done:
-            screened = item.screened
-            applied = await asyncio.to_thread(
-                self._desk.apply,
-                self._source(item.slice.partition),
-                item.slice.stop,
-                screened.findings,
-                screened.recoveries,
-            )
-            self.progress.on_screened(item.slice.reports, item.slice.bytes, applied.opened, applied.latencies_s)
+    def fit(self, threads: int) -> None:
+        """Keep so many slices in flight as ``threads`` of the workers can use."""
+        self.screening.parallelism = max(_LEAST_IN_FLIGHT, ceil(threads * _SLICES_PER_THREAD))
+
+    async def _to_desk(self, batch: list[list[Done]]) -> list[Done]:
+        done = [item for items in batch for item in items]
+        for partition, items in groupby(done, lambda item: item.slice.partition):
+            await self._apply(self._source(partition), list(items))
         self._moved = time.monotonic()
         return done
+
+    async def _apply(self, source: str, done: list[Done]) -> None:
+        """Bring neighbouring slices of a source to the desk, in one transaction."""
+        findings = pa.concat_tables([item.findings for item in done])
+        while True:
+            needed = joined(self._desk.last_watched, findings["citizen_key"].to_numpy())
+            done = await asyncio.gather(*(self._cluster.ask_again(item, needed) for item in done))
+            recoveries = pa.concat_tables([item.recoveries for item in done])
+            with suppress(WatchedChangedError):
+                stop = done[-1].slice.stop
+                applied = await asyncio.to_thread(self._desk.apply, source, stop, findings, recoveries, needed)
+                break
+        lines, size = (sum(amounts) for amounts in zip(*((d.slice.reports, d.slice.bytes) for d in done), strict=True))
+        self.progress.on_screened(lines, size, applied.opened, spans(applied.findings, applied.stored_at))
 
     async def _to_lake(self, window: list[list[Done]]) -> None:
         at_start = self._archived_at_start
@@ -192,27 +213,33 @@ async def _run(
         job = make_job(workspace, log, lake, desk.screened())
         address = settings.cluster.scheduler if scheduler is None else scheduler
         async with cluster.connect(settings.cluster, address) as client:
-            flow = Flow(
-                workspace, log, desk, lake, SlicesOnCluster(client, log, job, partial(workspace_dialect, workspace))
-            )
-            flow.progress.workers = len(await client.nthreads())
+            dialect_of = partial(workspace_dialect, workspace)
+            on_cluster = SlicesOnCluster(client, log, job, dialect_of, lambda: desk.last_watched)
+            flow = Flow(workspace, log, desk, lake, on_cluster)
+            threads = await client.nthreads()
+            flow.progress.workers = len(threads)
+            flow.fit(sum(threads.values()))
             watch = WorkerWatch(client)
 
             def snapshot(state: str) -> None:
-                total = flow.total()
-                flow.progress.dask = watch.rows()
-                lag, archive_lag = total - flow.progress.screened, flow.to_archive() - flow.progress.archived
-                write_snapshot(workspace.live_path, flow.progress.snapshot(state, lag, archive_lag))
+                total, progress = flow.total(), flow.progress
+                progress.dask = workers = watch.rows()
+                if workers:
+                    progress.workers = len(workers)
+                    flow.fit(sum(worker["nthreads"] or 0 for worker in workers))
+                progress.lag, progress.archive_lag = total - progress.screened, flow.to_archive() - progress.archived
+                write_snapshot(workspace.live_path, progress.snapshot(state))
                 if on_progress is not None:
-                    on_progress(flow.progress.screened, total)
+                    on_progress(progress.screened, total)
 
             no_long_pauses()
             try:
-                async with (
-                    beside(Cube.of(workspace)) as refresh,
-                    kept_up_to_date(refresh, flow.archived, until_drained),
-                ):
-                    await flow.watch(stop, until_drained, snapshot)
+                with served(flow.progress, settings.run.metrics_port) as flow.progress.metrics:
+                    async with (
+                        beside(Cube.of(workspace)) as refresh,
+                        kept_up_to_date(refresh, flow.archived, until_drained),
+                    ):
+                        await flow.watch(stop, until_drained, snapshot)
             finally:
                 snapshot("stopped")
                 await watch.close()

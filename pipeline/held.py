@@ -1,14 +1,18 @@
-"""Tables that wait on a worker, from their screening until they are archived.
+"""What a worker holds on to between tasks: tables that wait for the archive, and who is known to the driver.
 
 Held outside of Dask's own memory, so that a slice is one task and one small answer.
-Nothing depends on it: tables that are not here any more are made again from the log.
+Nothing depends on it: tables that are not here any more are made again from the log,
+and the driver decides about everybody it is told of.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 _T = TypeVar("_T")
 
@@ -36,6 +40,11 @@ class Held(Generic[_T]):
         with self._lock:
             return self._drop(key)
 
+    def look(self, key: Hashable) -> _T | None:
+        """What is held under ``key``, and stays so; None if it is not here."""
+        with self._lock:
+            return self._held.get(key, (None, 0))[0]
+
     def clear(self) -> None:
         """Hold nothing: what is left is of a run that has ended."""
         with self._lock:
@@ -45,3 +54,36 @@ class Held(Generic[_T]):
         tables, size = self._held.pop(key, (None, 0))
         self._bytes -= size
         return tables
+
+
+class Known:
+    """At most ``max_hashes`` 64-bit fingerprints that need not be sent again, of one owner at a time. Thread-safe."""
+
+    def __init__(self, max_hashes: int) -> None:
+        self._max_hashes = max_hashes
+        self._lock = threading.Lock()
+        self._owner: Hashable = None
+        self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+
+    def holds(self, owner: Hashable, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of ``hashes`` are known to ``owner``."""
+        known = self._hashes if owner == self._owner else self._hashes[:0]
+        if not len(known):
+            return np.zeros(len(hashes), bool)
+        found: npt.NDArray[Any] = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+        return found
+
+    def add(self, owner: Hashable, hashes: npt.NDArray[np.uint64]) -> None:
+        """Know ``hashes`` (sorted) too, and nothing of another owner any more. If they are too many, begin again."""
+        with self._lock:
+            known = self._hashes if owner == self._owner else self._hashes[:0]
+            fresh = hashes[~self.holds(owner, hashes)]
+            if len(known) + len(fresh) > self._max_hashes:
+                known = known[:0]
+            self._hashes = np.insert(known, np.searchsorted(known, fresh), fresh)
+            self._owner = owner
+
+    def clear(self) -> None:
+        """Know nothing."""
+        with self._lock:
+            self._owner, self._hashes = None, np.empty(0, np.uint64)

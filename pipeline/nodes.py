@@ -7,6 +7,7 @@ exception; these wait on events. What runs in them must not raise: `flow` wraps 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -86,27 +87,44 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
 class ordered(Stream):  # type: ignore[misc]  # noqa: N801
     """Applies an async function to at most ``parallelism`` elements at a time; emits results in order.
 
-    An element's place is free again when everyone downstream has taken its result.
+    An element's place is free again when everyone downstream has taken its result. ``parallelism`` may be
+    changed at any time. With ``together`` what is emitted are lists: all results that are there, in order.
     """
 
     def __init__(
-        self, upstream: Stream, function: Callable[[Any], Awaitable[Any]], parallelism: int = 1, **kwargs: Any
+        self,
+        upstream: Stream,
+        function: Callable[[Any], Awaitable[Any]],
+        parallelism: int = 1,
+        together: bool = False,
+        **kwargs: Any,
     ) -> None:
-        self._function = function
-        self._places = asyncio.Semaphore(parallelism)
-        self._tasks: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+        self.parallelism = parallelism
+        self._function, self._together = function, together
+        self._tasks: deque[asyncio.Task[Any]] = deque()
+        self._taken = 0
+        self._changed = asyncio.Condition()
         super().__init__(upstream, ensure_io_loop=True, **kwargs)
         self._emitter = asyncio.ensure_future(self._emit_in_order())
 
     async def update(self, x: Any, who: Any = None, metadata: Any = None) -> None:
-        await self._places.acquire()
-        self._tasks.put_nowait(asyncio.ensure_future(self._function(x)))
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._taken < self.parallelism)
+            self._taken += 1
+            self._tasks.append(asyncio.ensure_future(self._function(x)))
+            self._changed.notify_all()
 
     async def _emit_in_order(self) -> None:
         while True:
-            result = await (await self._tasks.get())
-            await asyncio.gather(*self._emit(result))
-            self._places.release()
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._tasks)
+            results = [await self._tasks.popleft()]
+            while self._together and self._tasks and self._tasks[0].done():
+                results.append(self._tasks.popleft().result())
+            await asyncio.gather(*self._emit(results if self._together else results[0]))
+            async with self._changed:
+                self._taken -= len(results)
+                self._changed.notify_all()
 
     def destroy(self, *args: Any) -> None:
         self._emitter.cancel()

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.durable import replace
+from pipeline.latency import NO_SPANS, Spans, StepCounts, by_step_ms, histogram_ms, percentiles_ms
 
 _RATE_OVER_S = 10.0
 _LATENCY_OVER_S = 60.0
-#: Two buckets an octave, from 2 ms to half a minute: enough to see a second hump.
-HISTOGRAM_EDGES_MS = [round(2 ** (step / 2), 1) for step in range(2, 31)]
 
 
 @dataclass(frozen=True)
@@ -47,18 +45,23 @@ class Progress:
     bytes: int = 0
     screened: int = 0  # lines through the desk
     archived: int = 0  # lines in the lake
+    lag: int = 0  # lines not screened
+    archive_lag: int = 0  # lines not archived
     workers: int = 0
+    metrics: str = ""  # address of /metrics
+    steps: StepCounts = field(default_factory=StepCounts)
     dask: list[dict[str, Any]] = field(default_factory=list)  # see `pipeline.workers`
-    _latencies: deque[tuple[float, list[float]]] = field(default_factory=deque)  # when, seconds
+    _recent: deque[tuple[float, Spans]] = field(default_factory=deque)  # when
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
-    def on_screened(self, lines: int, size: int, opened: int, latencies_s: Any) -> None:
-        """Count a slice whose findings are on the desk; ``latencies_s`` has one value a finding."""
+    def on_screened(self, lines: int, size: int, opened: int, spans: Spans) -> None:
+        """Count slices whose findings are on the desk; ``spans`` has one row a finding."""
         self.screened += lines
         self.bytes += size
         self.alerts_opened += opened
-        if len(latencies_s):
-            self._latencies.append((time.time(), latencies_s.tolist()))
+        if len(spans):
+            self._recent.append((time.time(), spans))
+            self.steps.add(spans)
 
     def on_archived(self, lines: int, counts: dict[str, int]) -> None:
         """Count a window that is in the archive."""
@@ -68,11 +71,11 @@ class Progress:
         self.rejected += counts["rejects"]
         self.duplicates += counts["duplicates"]
 
-    def latencies_s(self) -> list[float]:
-        """Accepted → stored on the desk, of the findings of the last 60 s."""
-        while self._latencies and time.time() - self._latencies[0][0] > _LATENCY_OVER_S:
-            self._latencies.popleft()
-        return [latency for _, found in self._latencies for latency in found]
+    def recent(self) -> Spans:
+        """How long the steps of the findings of the last 60 s took."""
+        while self._recent and time.time() - self._recent[0][0] > _LATENCY_OVER_S:
+            self._recent.popleft()
+        return np.concatenate([NO_SPANS, *(spans for _, spans in self._recent)])
 
     def rates(self, now: float) -> tuple[float, float]:
         """Reports and megabytes a second, over the last 10 s."""
@@ -92,11 +95,11 @@ class Progress:
             self.reports, self.sightings, self.alerts_opened, self.rejected, self.duplicates, seconds, megabytes
         )
 
-    def snapshot(self, state: str, lag: int, archive_lag: int) -> dict[str, Any]:
-        """The live snapshot; lags in reports."""
+    def snapshot(self, state: str) -> dict[str, Any]:
+        """The live snapshot."""
         now = time.time()
         reports, megabytes = self.rates(now)
-        latencies = self.latencies_s()
+        recent = self.recent()
         return {
             "pid": os.getpid(),
             "state": state,
@@ -109,28 +112,15 @@ class Progress:
             "alerts_opened": self.alerts_opened,
             "reports_per_s": round(reports, 1),
             "megabytes_per_s": round(megabytes, 2),
-            "lag_reports": lag,
-            "archive_lag_reports": archive_lag,
-            "latency_ms": percentiles_ms(latencies),
-            "latency_histogram_ms": histogram_ms(latencies),
+            "lag_reports": self.lag,
+            "archive_lag_reports": self.archive_lag,
+            "latency_ms": percentiles_ms(recent[:, -1]),
+            "latency_histogram_ms": histogram_ms(recent[:, -1]),
+            "latency_steps_ms": by_step_ms(recent),
             "workers": self.workers,
+            "metrics": self.metrics,
             "dask": self.dask,
         }
-
-
-def percentiles_ms(seconds: Collection[float]) -> dict[str, float | None]:
-    """Median and 99th percentile in milliseconds; None of nothing."""
-    if not seconds:
-        return {"p50": None, "p99": None}
-    low, high = np.percentile(np.array(seconds), [50, 99]) * 1000
-    return {"p50": round(float(low), 1), "p99": round(float(high), 1)}
-
-
-def histogram_ms(seconds: Collection[float]) -> dict[str, list[float]]:
-    """How many lie in each bucket: the first is below the first edge, the last from the last edge on."""
-    buckets = np.searchsorted(HISTOGRAM_EDGES_MS, np.array(list(seconds), float) * 1000, side="right")
-    counts = np.bincount(buckets, minlength=len(HISTOGRAM_EDGES_MS) + 1)
-    return {"edges": HISTOGRAM_EDGES_MS, "counts": counts.tolist()}
 
 
 def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:

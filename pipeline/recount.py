@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints, Keys, identity_fingerprints, report_fingerprints, sort_keys
+from pipeline.fingerprints import Hashes, Ints, Keys, Mask, identity_fingerprints, report_fingerprints, sort_keys
 from pipeline.lake.tables import Lake
 from pipeline.schema import OFFSET_BITS, TABLES
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 from pipeline.errors import Conflict, PeacewatchError
 from pipeline.lake.cube import Cube
-from pipeline.patience import PatientProcess
+from pipeline.patient_process import PatientProcess
 
 _EVERY_S = 15.0
 #: Of its process's time.

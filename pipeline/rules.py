@@ -119,9 +119,9 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     score = sightings["score"].to_numpy()
     met = [_COMPARE[operator](score, threshold) for _, operator, threshold in rule.levels]
     bad = np.flatnonzero(np.logical_or.reduce(met))
-    recoveries = sightings.select(RECOVERIES.names).filter(pa.array(is_good(rule, score))).cast(RECOVERIES)
+    good = recoveries(rule, sightings)
     if not len(bad):
-        return Screened(FINDINGS.empty_table(), recoveries)
+        return Screened(FINDINGS.empty_table(), good)
 
     level = np.argmax([mask[bad] for mask in met], axis=0)
     found = sightings.take(bad)
@@ -139,7 +139,13 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     columns["others"] = pa.array(_others(bad, sightings, people), pa.string())
     columns["accepted_at"] = report["accepted_at"].take(share)
     findings = pa.table({name: columns[name] for name in FINDINGS.names}).cast(FINDINGS)
-    return Screened(findings, recoveries)
+    return Screened(findings, good)
+
+
+def recoveries(rule: ScoreRule, sightings: pa.Table) -> pa.Table:
+    """The sightings (schema SIGHTINGS) whose score is good again, with schema RECOVERIES and in their order."""
+    good = is_good(rule, sightings["score"].to_numpy())
+    return sightings.select(RECOVERIES.names).filter(pa.array(good)).cast(RECOVERIES)
 
 
 def _cut_words(words: pa.ChunkedArray) -> pa.Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 TIME = pa.timestamp("us", tz="UTC")
+HOUR_US = 3_600_000_000
 
 #: Bits of a ``report_id`` that hold the offset: 10**12 reports for each log partition.
 OFFSET_BITS = 40
@@ -113,6 +114,16 @@ FINDINGS = pa.schema(
         _WORDS,
         _field("others", pa.string(), "the others in that report: JSON list of {id, name, peacescore}"),
         _ACCEPTED,
+    ]
+)
+
+#: When a finding was where on its way, besides `accepted_at`: added by the driver, kept with the alert that it opens.
+STAMPS = pa.schema(
+    [
+        _field("sliced_at", TIME, "when the driver took it up", "UTC"),
+        _field("started_at", TIME, "when a worker began with it", "UTC"),
+        _field("decoded_at", TIME, "when it was decoded", "UTC"),
+        _field("screened_at", TIME, "when the rules were applied", "UTC"),
     ]
 )
 

@@ -121,6 +121,12 @@ class Cluster(_Section):
         return value
 
 
+class Run(_Section):
+    """[run]: the pipeline's process."""
+
+    metrics_port: int = Field(0, ge=0, le=65535, description="of http://127.0.0.1:PORT/metrics; 0 for any free port")
+
+
 class Gateway(_Section):
     """[gateway]: HTTP intake."""
 
@@ -238,6 +244,7 @@ class Settings(_Section):
     lake: Lake = Lake()
     desk: DeskSettings = DeskSettings()
     cluster: Cluster = Cluster()
+    run: Run = Run()
     gateway: Gateway = Gateway()
     dashboard: Dashboard = Dashboard()
     work: Work = Work()

@@ -6,8 +6,9 @@ from typing import Any
 
 from pipeline.desk import Desk
 from pipeline.lake.tables import Lake
+from pipeline.latency import percentiles_ms
 from pipeline.log import open_log
-from pipeline.progress import percentiles_ms, read_snapshot
+from pipeline.progress import read_snapshot
 from pipeline.workspace import Workspace
 
 _NEWEST = 1000

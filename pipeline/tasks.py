@@ -1,14 +1,15 @@
 """What Dask workers do with a slice: pure functions of the slice and the job.
 
-What is kept between calls, the connection to the log and the tables that wait for the
-archive, can be had again, so a task can run anywhere when its worker is lost. A task does
-not raise, it returns `Failed`: an error whose traceback cannot be packed would break the
-client that waits for it.
+What is kept between calls (the connection to the log, the tables that wait for the
+archive, which people the driver knows) can be had again, so a task can run anywhere when
+its worker is lost. A task does not raise, it returns `Failed`: an error whose traceback
+cannot be packed would break the client that waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -18,56 +19,22 @@ import numpy as np
 import pyarrow as pa
 from distributed import get_worker
 
-from pipeline.dialects import Decoded, Dialect, decode, load_dialect, rejected
+from pipeline.dialects import Decoded, decode, load_dialect, rejected
 from pipeline.errors import PeacewatchError, StorageError, Torn
 from pipeline.fingerprints import Hashes, Ints, identity_fingerprints, report_fingerprints
-from pipeline.held import Held
+from pipeline.held import Held, Known
 from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice, open_log
+from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, Stamps, packed
 from pipeline.patience import no_long_pauses
-from pipeline.rules import ScoreRule, rule_from_settings, screen
+from pipeline.recoveries import KeyFilter, Keys, of_citizens, relevant
+from pipeline.rules import recoveries, rule_from_settings, screen
 from pipeline.schema import report_id_base
 from pipeline.workspace import LogSettings, Rules
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every task of a run needs to know; travels with the task."""
-
-    run: str  # whose tables are held, see `pipeline.held`
-    log_url: str
-    log_identity: str
-    log_settings: LogSettings
-    sources: Mapping[int, int]  # partition -> its number in report ids
-    secret: str
-    max_report_bytes: int
-    rule: ScoreRule
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A task that could not do its work.
-
-    ``torn``: the log is damaged there. ``outside``: the fault is not the slice's (a
-    disk, a log that the worker cannot see), so nothing may be rejected for it.
-    """
-
-    reason: str
-    torn: bool = False
-    outside: bool = False
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the tables of a slice are made: from the log, or if there is a ``reason``, as rejects of every line."""
-
-    slice: Slice
-    dialect: Dialect
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,21 +47,6 @@ class DecodedSlice:
     tables: Decoded
     people: Hashes
     person: Ints
-
-
-@dataclass(frozen=True)
-class Screened:
-    """What travels from a worker to the driver about a slice."""
-
-    slice: Slice
-    worker: str  # where its tables are held
-    findings: pa.Table
-    recoveries: pa.Table
-    fingerprints: Hashes  # of its reports
-    times: Ints  # of its reports, microseconds
-    people: Hashes  # fingerprints of its distinct identities
-    sightings: Ints  # of each report
-    rejects: int
 
 
 @lru_cache(maxsize=4)
@@ -128,33 +80,62 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
 
 #: The windows that are being archived, and as much again: more is there only if something went wrong.
 _HELD: Held[DecodedSlice] = Held(max_bytes=512_000_000)
+#: Identities that the driver of a run knows: it need not be told of them again.
+_KNOWN = Known(max_hashes=4_000_000)
 
 
 @_never_raises
-def screen_slice(recipe: Recipe, job: Job) -> Screened:
-    """What the driver needs to know of a slice: findings, and what tells copies apart. Its tables stay here."""
+def screen_slice(recipe: Recipe, shared: Shared[Job], watched: Keys) -> Screened:
+    """What the driver needs to know of a slice: findings, recoveries of ``watched`` (sorted keys), and what tells
+    copies apart. Its tables stay here.
+    """
+    started, job = time.time(), shared.get()
     decoded = _make(recipe, job)
     reports = decoded.tables.reports
+    at_decoded = time.time()
     screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
+    at_screened = time.time()
     times = reports["time"].cast(pa.int64()).to_numpy()
-    _HELD.keep(_place(recipe, job), decoded, _size(decoded))
+    fingerprints = report_fingerprints(reports["drone_id"], times, reports["sequence"])
+    unknown = ~_KNOWN.holds(job.run, decoded.people)
+    people, person = decoded.people[unknown], decoded.person[unknown]
+    _HELD.keep(_place(recipe, job), DecodedSlice(decoded.tables, people, person), _size(decoded))
     return Screened(
-        recipe.slice,
         get_worker().address,
-        screened.findings,
-        screened.recoveries,
-        report_fingerprints(reports["drone_id"], times, reports["sequence"]),
+        packed(screened.findings),
+        packed(relevant(screened.recoveries, screened.findings, watched)),
+        KeyFilter.of(screened.recoveries["citizen_key"].to_numpy()),
+        fingerprints,
         times,
-        decoded.people,
-        reports["citizens"].to_numpy(),
-        decoded.tables.rejects.num_rows,
+        people,
+        Stamps(started, at_decoded, at_screened),
     )
 
 
 @_never_raises
-def stage_slices(lake: str, recipes: Sequence[Recipe], choices: Sequence[Choice], job: Job) -> dict[str, list[Add]]:
+def recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes:
+    """The recoveries (packed) of citizens, by sorted keys, in a slice that was screened before."""
+    job = shared.get()
+    decoded = _HELD.look(_place(recipe, job)) or _make(recipe, job)
+    return packed(of_citizens(recoveries(job.rule, decoded.tables.sightings), keys))
+
+
+@_never_raises
+def stage_slices(
+    lake: str, recipes: Sequence[Recipe], selections: Sequence[Selection], shared: Shared[Job]
+) -> dict[str, list[Add]]:
     """Write the chosen rows of screened slices as durable Parquet files; see `stage`."""
-    return stage(lake, [_batch(_HELD.take(_place(recipe, job)) or _make(recipe, job)) for recipe in recipes], choices)
+    job = shared.get()
+    slices = [_HELD.take(_place(recipe, job)) or _make(recipe, job) for recipe in recipes]
+    choices = [
+        Choice(selection.reports, np.isin(slice.people, selection.people, assume_unique=True))
+        for slice, selection in zip(slices, selections, strict=True)
+    ]
+    adds = stage(lake, [_batch(slice) for slice in slices], choices)
+    for slice in slices:
+        # Who chose among them has seen them all.
+        _KNOWN.add(job.run, slice.people)
+    return adds
 
 
 def _place(recipe: Recipe, job: Job) -> Hashable:
@@ -177,7 +158,7 @@ def _make(recipe: Recipe, job: Job) -> DecodedSlice:
     return _with_identities(
         decode(
             b"".join(stretch.data for stretch in stretches),
-            recipe.dialect,
+            recipe.dialect.get(),
             secret=job.secret,
             first_report_id=first_report_id,
             accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
@@ -219,16 +200,18 @@ def warm_up() -> None:
         load_dialect("peacewatch"),
         secret="",
         first_report_id=0,
-        accepted_at=[(1, 0.0)],
+        accepted_at=[(2, 0.0)],
         max_report_bytes=len(_SAMPLE),
     )
     screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)
     _with_identities(tables)
     _HELD.clear()
+    _KNOWN.clear()
     no_long_pauses()
 
 
-_SAMPLE = (
-    b'{"drone_id": "a", "time": "2026-11-02T07:30:00Z", "location": {"lat": 0, "lon": 0}, "words": ["a"], '
-    b'"citizens": [{"id": "a", "name": "a", "peacescore": 1}, {"id": "b", "name": "b", "peacescore": 50}]}'
+#: With an unknown field and an escaped surrogate pair, so that the code for these is loaded, or compiled, too.
+_SAMPLE = 2 * (
+    b'{"drone_id": "a", "time": "2026-11-02T07:30:00Z", "location": {"lat": 0, "lon": 0}, "words": ["\\ud842\\udfb7"], '
+    b'"citizens": [{"id": "a", "name": "a", "peacescore": 1}, {"id": "b", "name": "b", "peacescore": 50}], "x": 1}\n'
 )

@@ -7,13 +7,16 @@ the culprit is alone and is rejected, so that one report never stops the rest.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from dask.base import annotate
 from distributed import CancelledError, Client, Future, KilledWorker
 from distributed.client import FutureCancelledError
@@ -21,33 +24,60 @@ from distributed.comm.core import CommClosedError
 
 from pipeline.dialects import Dialect
 from pipeline.errors import PeacewatchError, StorageError
-from pipeline.lake.stage import Add, Choice, merge
+from pipeline.lake.stage import Add, merge
 from pipeline.lake.upkeep import Merge
+from pipeline.latency import with_stamps
 from pipeline.log import Log, Slice
+from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, unpacked
 from pipeline.nodes import cut, split_at
 from pipeline.patience import LATER
-from pipeline.tasks import Failed, Job, Recipe, Screened, merge_on_worker, screen_slice, stage_slices
+from pipeline.recoveries import Asked, Keys, joined
+from pipeline.remote import submit
+from pipeline.schema import FINDINGS, RECOVERIES
+from pipeline.tasks import merge_on_worker, recoveries_of, screen_slice, stage_slices
 
 _URGENT, _AFTER_ALERTS = 10, 0
+_MOST_WATCHED = 16_384
+NOBODY: Keys = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Done:
-    """A screened slice; its tables wait on a worker, and ``recipe`` makes them anew if that is lost."""
+    """A screened slice; its tables wait on a worker, and ``recipe`` makes them again if that is lost.
 
-    screened: Screened
+    ``findings`` have stamps; ``recoveries`` are those of the citizens in ``asked`` and in ``findings``.
+    """
+
     recipe: Recipe
+    screened: Screened
+    findings: pa.Table
+    recoveries: pa.Table
+    asked: Asked
 
     @property
     def slice(self) -> Slice:
-        return self.screened.slice
+        return self.recipe.slice
+
+    @property
+    def concerned(self) -> Keys:
+        """The citizens with a finding in the slice."""
+        keys: Keys = self.findings["citizen_key"].to_numpy()
+        return keys
 
 
 class SlicesOnCluster:
-    """Runs the tasks of slices on a Dask cluster."""
+    """Runs the tasks of slices on a Dask cluster. ``watched()`` says whose recoveries are wanted, as sorted keys."""
 
-    def __init__(self, client: Client, log: Log, job: Job, dialect_of: Callable[[str], Dialect]) -> None:
-        self._client, self._log, self._job, self._dialect_of = client, log, job, cache(dialect_of)
+    def __init__(
+        self,
+        client: Client,
+        log: Log,
+        job: Job,
+        dialect_of: Callable[[str], Dialect],
+        watched: Callable[[], Keys] = lambda: NOBODY,
+    ) -> None:
+        self._client, self._log, self._job, self._watched = client, log, Shared(job), watched
+        self._dialect_of = cache(lambda name: Shared(dialect_of(name)))
 
     async def decode_and_screen(self, slice: Slice) -> list[Done]:
         """The slice done, in one piece or, if it made trouble, in several.
@@ -89,14 +119,50 @@ class SlicesOnCluster:
         return split_at(slice, [chunk.stop for chunk in chunks])
 
     async def _screen(self, recipe: Recipe) -> Done | Failed:
+        # More keys than that would travel with each slice for little: the rest is asked for when it matters.
+        watched, sliced_at = self._watched()[:_MOST_WATCHED], time.time()
         with _scheduler_there():
-            screened: Screened | Failed = await self._client.submit(
-                screen_slice, recipe, self._job, pure=False, priority=_URGENT
+            screened: Screened | Failed = await submit(
+                self._client, screen_slice, recipe, self._job, watched, priority=_URGENT
             )
-        return screened if isinstance(screened, Failed) else Done(screened, recipe)
+        if isinstance(screened, Failed):
+            return screened
+        at = screened.stamps
+        findings = with_stamps(unpacked(screened.findings, FINDINGS), (sliced_at, at.started, at.decoded, at.screened))
+        recoveries = unpacked(screened.recoveries, RECOVERIES)
+        return Done(recipe, screened, findings, recoveries, Asked(watched, screened.good))
+
+    async def ask_again(self, done: Done, needed: Keys) -> Done:
+        """The slice with the recoveries of all ``needed`` citizens (sorted); asks its worker if that may have more.
+
+        Raises `PeacewatchError` if no worker can say.
+        """
+        missing = done.asked.missing(needed)
+        missing = missing[~np.isin(missing, done.concerned)]
+        if not len(missing):
+            return done
+        with _scheduler_there():
+            answer = await self._ask(done, missing)
+        if isinstance(answer, Failed):
+            raise PeacewatchError(f"a worker cannot work on {done.slice}: {answer.reason}")
+        recoveries = pa.concat_tables([done.recoveries, unpacked(answer, RECOVERIES)])
+        return replace(done, recoveries=recoveries, asked=replace(done.asked, keys=joined(done.asked.keys, missing)))
+
+    async def _ask(self, done: Done, keys: Keys) -> bytes | Failed:
+        """Ask the worker that holds the tables, past its queue of tasks; if it is gone, whoever makes them again."""
+        worker = done.screened.worker
+        with suppress(KeyError, OSError, ValueError):
+            answers: dict[str, bytes | Failed] = await self._client.run(
+                recoveries_of, done.recipe, self._job, keys, workers=[worker], on_error="ignore"
+            )
+            return answers[worker]
+        answer: bytes | Failed = await submit(
+            self._client, recoveries_of, done.recipe, self._job, keys, priority=_URGENT
+        )
+        return answer
 
     async def stage(
-        self, lake: str, done: Sequence[Done], choices: Sequence[Choice], group_bytes: int
+        self, lake: str, done: Sequence[Done], selections: Sequence[Selection], group_bytes: int
     ) -> dict[str, list[Add]]:
         """Write the chosen rows as Parquet where the tables are; the files are durable, not committed."""
         workers = [item.screened.worker for item in done]
@@ -107,16 +173,16 @@ class SlicesOnCluster:
         async def of_worker(worker: str) -> list[dict[str, list[Add]]]:
             # One after the other: all at once they would leave a worker no thread for alerts.
             return [
-                await self._stage_group(lake, [done[at] for at in places], [choices[at] for at in places], worker)
+                await self._stage_group(lake, [done[at] for at in places], [selections[at] for at in places], worker)
                 for places in groups[worker]
             ]
 
         return merge([adds for staged in await asyncio.gather(*map(of_worker, groups)) for adds in staged])
 
     async def _stage_group(
-        self, lake: str, done: Sequence[Done], choices: Sequence[Choice], worker: str
+        self, lake: str, done: Sequence[Done], selections: Sequence[Selection], worker: str
     ) -> dict[str, list[Add]]:
-        stage = partial(self._later, stage_slices, lake, [item.recipe for item in done], choices, self._job)
+        stage = partial(self._later, stage_slices, lake, [item.recipe for item in done], selections, self._job)
         with _scheduler_there():
             try:
                 adds: dict[str, list[Add]] | Failed = await stage(workers=[worker], allow_other_workers=True)
@@ -130,7 +196,7 @@ class SlicesOnCluster:
     def _later(self, task: Callable[..., Any], *arguments: Any, **place: Any) -> Future[Any]:
         """Submit what can wait: behind alerts in the queue, and behind them for the processor."""
         with annotate(executor=LATER):
-            return self._client.submit(task, *arguments, pure=False, priority=_AFTER_ALERTS, **place)
+            return submit(self._client, task, *arguments, priority=_AFTER_ALERTS, **place)
 
     async def merge_files(self, merge: Merge, lake: Path) -> Add | Failed:
         """Write one file in place of several, on a worker; durable, not committed."""

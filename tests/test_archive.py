@@ -14,8 +14,9 @@ from pipeline.dialects import load_dialect
 from pipeline.errors import StorageError
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, Slice, open_log
+from pipeline.messages import Recipe, Screened, Shared, Stamps
+from pipeline.recoveries import Asked, KeyFilter
 from pipeline.schema import FINDINGS, RECOVERIES
-from pipeline.tasks import Recipe, Screened
 from pipeline.work import Done
 from pipeline.workspace import Workspace
 
@@ -38,18 +39,10 @@ class DiskFull:
 
 def window(start: int, stop: int) -> list[Done]:
     nothing = np.array([], np.int64)
-    screened = Screened(
-        Slice(0, start, stop, 10, "peacewatch", 0.0),
-        "",
-        FINDINGS.empty_table(),
-        RECOVERIES.empty_table(),
-        nothing.view(np.uint64),
-        nothing,
-        nothing.view(np.uint64),
-        nothing,
-        stop - start,
-    )
-    return [Done(screened, Recipe(screened.slice, load_dialect("peacewatch")))]
+    hashes, findings, recoveries = nothing.view(np.uint64), FINDINGS.empty_table(), RECOVERIES.empty_table()
+    screened = Screened("", b"", b"", KeyFilter.of(nothing), hashes, nothing, hashes, Stamps(0.0, 0.0, 0.0))
+    recipe = Recipe(Slice(0, start, stop, 10, "peacewatch", 0.0), Shared(load_dialect("peacewatch")))
+    return [Done(recipe, screened, findings, recoveries, Asked(nothing, screened.good))]
 
 
 def test_no_window_is_archived_after_one_that_failed(make_workspace: Callable[..., Workspace]) -> None:

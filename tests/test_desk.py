@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from pipeline.desk import Applied, Desk
 from pipeline.desk.counters import raised
 from pipeline.desk.database import Database
+from pipeline.desk.watched import WatchedChangedError
 from pipeline.errors import StorageError, UsageError
-from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, report_id_base
+from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, STAMPS, report_id_base
 
 START = datetime(2026, 11, 2, 7, 30, tzinfo=UTC)
 SOURCE = "log-1/0"
@@ -135,6 +136,7 @@ def test_an_alert_is_shown_with_everything(desk: Desk) -> None:
         "escalated_at": None,
         "silenced_until": None,
         "comments": 0,
+        **dict.fromkeys(STAMPS.names),
     }
     assert alert["time"].tzinfo is not None
     assert desk.screened() == {SOURCE: 10}
@@ -253,6 +255,20 @@ def test_who_is_watched_is_the_same_after_a_restart(desk: Desk, desk_url: str) -
     assert again.watched().tolist() == desk.watched().tolist()
     assert again.screened() == {SOURCE: 20}
     assert again.alerts() == desk.alerts()
+
+
+def test_recoveries_that_were_not_asked_for_are_told(desk: Desk, desk_url: str) -> None:
+    desk.apply(SOURCE, 10, found(finding(1, 0), finding(2, 0, key=2)), good(recovery(3, 5, key=2)))
+    asked = desk.last_watched
+    assert asked.tolist() == [1]
+    change(desk_url, "UPDATE alerts SET state = 'open' WHERE citizen_key = 2")
+    change(desk_url, "INSERT INTO desk_meta (name, value) VALUES ('reopened', 1)")
+    with pytest.raises(WatchedChangedError):
+        desk.apply(SOURCE, 20, found(), good(), asked)
+    assert desk.screened() == {SOURCE: 10}
+    assert desk.last_watched.tolist() == [1, 2]
+    both = good(recovery(11, 50), recovery(12, 50, key=2))
+    assert desk.apply(SOURCE, 20, found(), both, desk.last_watched) == Applied(recovered=2)
 
 
 def test_many_citizens_in_one_slice(desk: Desk) -> None:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import command, listed, peacewatch
 
 from pipeline import cluster
 from pipeline.dialects import load_dialect
 from pipeline.flow import make_job
-from pipeline.lake.stage import Add, Choice
+from pipeline.lake.stage import Add
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, open_log
+from pipeline.messages import Selection
 from pipeline.work import SlicesOnCluster, group
 from pipeline.workspace import Workspace
 
@@ -113,8 +113,8 @@ def test_what_a_lost_worker_held_is_made_again_for_the_archive(workspace: Worksp
                 (slice,) = log.slices({0: 0}, max_bytes=10**6, limit=1)
                 done = await work.decode_and_screen(slice)
                 await client.restart()
-                people = [np.ones(len(item.screened.people), bool) for item in done]
-                return await work.stage(str(lake.path), done, [Choice(None, mask) for mask in people], 10**6)
+                everything = [Selection(None, item.screened.people) for item in done]
+                return await work.stage(str(lake.path), done, everything, 10**6)
         finally:
             lake.close()
             log.close()

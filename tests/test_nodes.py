@@ -103,3 +103,56 @@ def test_pieces_of_a_slice_are_the_slice(start: int, reports: int, offsets: list
     assert sum(piece.bytes for piece in pieces) == size
     inside = {offset for offset in offsets if whole.start < offset < whole.stop}
     assert {piece.start for piece in pieces[1:]} == inside
+
+
+def test_what_is_there_together_goes_on_together() -> None:
+    async def test(source: Stream, out: list[Any]) -> None:
+        gates = [asyncio.Event() for _ in range(4)]
+        done = asyncio.Event()
+
+        async def work(number: int) -> int:
+            await gates[number].wait()
+            return number
+
+        def collect(numbers: list[int]) -> None:
+            out.append(numbers)
+            if numbers[-1] == 3:
+                done.set()
+
+        source.ordered(work, 4, together=True).sink(collect)
+        for number in range(4):
+            await source.emit(number)
+        for number in (1, 2, 0):
+            gates[number].set()
+        while not out:
+            await asyncio.sleep(0)
+        gates[3].set()
+        await done.wait()
+        assert [number for numbers in out for number in numbers] == [0, 1, 2, 3]
+        assert len(out) < 4
+
+    on_a_loop(test)
+
+
+def test_parallelism_follows_what_it_is_set_to() -> None:
+    async def test(source: Stream, out: list[Any]) -> None:
+        gates, running = [asyncio.Event() for _ in range(5)], []
+
+        async def work(number: int) -> None:
+            running.append(number)
+            await gates[number].wait()
+
+        node = source.ordered(work, 1)
+        node.sink(out.append)
+        emitting = [asyncio.ensure_future(source.emit(number)) for number in range(5)]
+        while running != [0]:
+            await asyncio.sleep(0)
+        node.parallelism = 3
+        gates[0].set()
+        while running != [0, 1, 2, 3]:
+            await asyncio.sleep(0)
+        for gate in gates:
+            gate.set()
+        await asyncio.gather(*emitting)
+
+    on_a_loop(test)

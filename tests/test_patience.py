@@ -10,12 +10,16 @@ import sys
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.held import Held
-from pipeline.patience import LATER, PatientProcess, PatientThreads
+from pipeline.held import Held, Known
+from pipeline.patience import LATER, PatientThreads
+from pipeline.patient_process import PatientProcess
 
 
 def nice_of(what: int) -> int:
@@ -141,3 +145,73 @@ def test_tables_are_held_until_they_are_taken_or_there_is_no_room() -> None:
     assert held.take(3) is None
     held.clear()
     assert held.take(4) is None
+
+
+def test_what_is_looked_at_stays_held() -> None:
+    held: Held[str] = Held(100)
+    held.keep("a", "tables", 10)
+    assert (held.look("a"), held.look("b")) == ("tables", None)
+    assert (held.take("a"), held.look("a")) == ("tables", None)
+
+
+@given(st.lists(st.lists(st.integers(0, 40), max_size=20), max_size=8))
+def test_whoever_was_told_of_is_known(told: list[list[int]]) -> None:
+    known, expected = Known(1000), set[int]()
+    for some in told:
+        known.add("run", np.unique(np.array(some, np.uint64)))
+        expected |= set(some)
+        everybody = np.arange(41, dtype=np.uint64)
+        assert known.holds("run", everybody).tolist() == [number in expected for number in range(41)]
+    assert not known.holds("another run", np.arange(41, dtype=np.uint64)).any()
+
+
+def test_nobody_is_known_to_two_runs_or_beyond_the_bound() -> None:
+    known = Known(3)
+    known.add("first", np.array([1, 2], np.uint64))
+    known.add("second", np.array([2, 3], np.uint64))
+    assert known.holds("second", np.array([1, 2, 3], np.uint64)).tolist() == [False, True, True]
+    known.add("second", np.array([4, 5], np.uint64))
+    assert known.holds("second", np.array([2, 3, 4, 5], np.uint64)).tolist() == [False, False, True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux has them")
+def test_a_local_cluster_ends_with_whoever_started_it() -> None:
+    driver = subprocess.Popen([sys.executable, "-c", _DRIVER], stdout=subprocess.PIPE, text=True)
+    try:
+        assert driver.stdout is not None
+        assert driver.stdout.readline().startswith("tcp://127.0.0.1:")
+        processes = psutil.Process(driver.pid).children(recursive=True)
+        assert sum("--multiprocessing-fork" in process.cmdline() for process in processes) >= 1
+        # As a terminal's Ctrl-C and `systemctl stop` would: it is for the driver to end it.
+        for process in processes:
+            if "pipeline.local_cluster" in process.cmdline():
+                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
+        driver.send_signal(signal.SIGUSR1)
+        assert driver.stdout.readline().strip() == "1 worker"
+        driver.kill()
+        driver.wait()
+        assert psutil.wait_procs(processes, timeout=30)[1] == []
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+_DRIVER = """
+import asyncio, signal
+from pipeline import cluster
+from pipeline.workspace import Cluster
+
+
+async def main():
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, asked.set)
+    async with cluster.connect(Cluster(workers=1), "") as client:
+        print(client.scheduler.address, flush=True)
+        await asked.wait()
+        print(len(await client.nthreads()), "worker", flush=True)
+        await asyncio.Event().wait()
+
+
+asyncio.run(main())
+"""

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pipeline.desk.audit import Actor, Search
 from pipeline.desk.office import Office
 from pipeline.errors import Overloaded
+from pipeline.latency import EDGES_MS, histogram_ms
 from pipeline.log import open_log
-from pipeline.progress import HISTOGRAM_EDGES_MS, histogram_ms, read_snapshot
+from pipeline.progress import read_snapshot
 from pipeline.requeue import examples, kind_of, requeue, waiting
 from pipeline.workers import worker_rows
 from pipeline.workspace import Workspace
@@ -162,7 +163,7 @@ def test_reasons_are_of_one_kind_but_for_their_particulars(reason: str, kind: st
 @given(st.lists(st.floats(0, 100), max_size=50))
 def test_every_latency_is_in_one_bucket(seconds: list[float]) -> None:
     counts = histogram_ms(seconds)["counts"]
-    edges = [0.0, *HISTOGRAM_EDGES_MS, float("inf")]
+    edges = [0.0, *EDGES_MS, float("inf")]
     assert counts == [sum(low <= s * 1000 < high for s in seconds) for low, high in pairwise(edges)]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import peacewatch
 from hypothesis import given, settings
@@ -23,7 +24,8 @@ from dashboards.system.page import shown_bytes
 from dashboards.system.stock import Pace
 from pipeline.desk.audit import Search
 from pipeline.desk.office import Office
-from pipeline.progress import histogram_ms, write_snapshot
+from pipeline.latency import STEPS, by_step_ms, histogram_ms, percentiles_ms
+from pipeline.progress import write_snapshot
 from pipeline.workspace import Workspace
 
 EVIL = '<img src=x onerror="document.title=1">'
@@ -142,11 +144,15 @@ def test_a_supervisor_sees_numbers_and_lines_but_requeues_nothing(visit: Any, se
     worker = {"name": "w-1", "nthreads": 2, "cpu_percent": 40.0, "memory_mb": 300, "processing": 3}
     # From the future, so that it stays good for as long as this test takes on a slow machine.
     said = {"state": "running", "updated_at": time.time() + 2, "started_at": time.time(), "lag_reports": 1234,
-            "latency_histogram_ms": histogram_ms([0.02, 0.05]), "dask": [worker]}  # fmt: skip
+            "latency_ms": percentiles_ms([0.02, 0.05]), "latency_histogram_ms": histogram_ms([0.02, 0.05]),
+            "latency_steps_ms": by_step_ms(np.full((3, len(STEPS)), 0.008)), "dask": [worker]}  # fmt: skip
     write_snapshot(served.workspace.live_path, said)
     expect(counter(page, "lag")).to_have_text("1,234")
     expect(page.get_by_role("row").filter(has_text="w-1")).to_contain_text("40 %")
     expect(page.locator("rect.bar")).to_have_count(2)
+    page.get_by_label("Step of the way").select_option("decode")
+    expect(page.locator("rect.bar")).to_have_count(1)
+    expect(page.locator(".card").filter(has_text="Latency of the last minute")).to_contain_text("p50 8 ms, p99 8 ms")
     expect(page.get_by_role("button", name="Requeue all")).to_have_count(0)
     page.locator(".reject").filter(has_text="is missing").get_by_role("button", name="Show lines").click()
     expect(page.locator(".raw code:visible")).to_have_count(2)

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import peacewatch
 
 from pipeline.lake import snapshots
-from pipeline.lake.bins import Grid, of_alerts
+from pipeline.lake.bins import Grid
 from pipeline.lake.cube import Cube, open_cube
 from pipeline.lake.stage import merge_files
+from pipeline.lake.sums import sum_rows
 from pipeline.lake.tables import Lake
 from pipeline.lake.upkeep import files_of
 from pipeline.verify import Verdict, verify
@@ -92,10 +94,11 @@ def _tear_log(workspace: Workspace) -> None:
 
 def _falsify_cube(workspace: Workspace) -> None:
     with snapshots.writing(Cube.of(workspace).path) as writer:
-        draft = writer.revise(Grid.of(workspace.settings.area))
-        area, one = workspace.settings.area, np.ones(1)
+        area = workspace.settings.area
+        draft = writer.revise(Grid.of(area))
         day = int(open_cube(workspace).time[0].astype("datetime64[us]").astype(int))
-        draft.add(np.array([day]), one * area.south, one * area.west, of_alerts(1))
+        one = pa.table({"time": [day], "lat": [area.south], "lon": [area.west]})
+        draft.add(sum_rows(Grid.of(area), one, {"alerts": np.ones(1, np.int32)}))
         writer.keep(draft, "one alert too many")
 
 

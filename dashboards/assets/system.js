@@ -36,6 +36,11 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
     unit: ms,
     range: (low, high) => (low == null ? `below ${ms(high)}` : high == null ? `from ${ms(low)}` : `${ms(low)} to ${ms(high)}`),
   })
+  const STEPS = { total: "all of it", slice: "until sliced", dispatch: "until started", decode: "decode", screen: "screen", store: "until stored" }
+  const step = el("select", "step", ...Object.entries(STEPS).map(([value, name]) => Object.assign(el("option", "", name), { value })))
+  step.setAttribute("aria-label", "Step of the way")
+  step.addEventListener("change", () => spread(latest))
+  latency.title.after(step)
   const workers = table("Workers", ["Worker", "Threads", "CPU", "Memory", "Tasks"], "No workers: the pipeline is not running.")
   const stored = table("Stored", ["What", "Rows", "Files", "Size"], "")
   const rejects = new Rejects(clock, model, send)
@@ -63,6 +68,22 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
     }
   }
 
+  let latest = null
+  // The histogram of the step that is chosen: of the findings of the last minute.
+  function spread(said) {
+    const edges = said?.latency_histogram_ms?.edges
+    const chosen = step.value === "total" ? { ...said?.latency_ms, counts: said?.latency_histogram_ms?.counts } : said?.latency_steps_ms?.find((one) => one.step === step.value)
+    if (said?.state !== "running" || !edges || !chosen) {
+      latency.say("not running")
+      return
+    }
+    const { counts } = chosen
+    const used = counts.flatMap((count, bucket) => (count ? [bucket] : []))
+    const findings = counts.reduce((sum, count) => sum + count, 0)
+    latency.apply(edges, counts, [Math.max(0, Math.min(4, ...used) - 1), Math.min(counts.length - 1, Math.max(18, ...used) + 1)])
+    latency.say(findings && chosen.p50 != null ? `p50 ${ms(chosen.p50)}, p99 ${ms(chosen.p99)}` : `${number(findings, 0)} findings`)
+  }
+
   let points = []
   let pointsChanged = false
   function live(said, more) {
@@ -81,15 +102,8 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
       lag.apply(points, said.at)
       pointsChanged = false
     }
-    const spread = said.latency_histogram_ms
-    if (running && spread) {
-      const used = spread.counts.flatMap((count, bucket) => (count ? [bucket] : []))
-      const findings = spread.counts.reduce((sum, count) => sum + count, 0)
-      latency.apply(spread.edges, spread.counts, [Math.max(0, Math.min(4, ...used) - 1), Math.min(spread.counts.length - 1, Math.max(18, ...used) + 1)])
-      latency.say(`${number(findings, 0)} findings`)
-    } else {
-      latency.say("not running")
-    }
+    latest = said
+    spread(said)
     rate.say(running ? "the last hour" : "not running")
     lag.say(running ? "the last hour" : "not running")
     workers.say(running ? `running for ${duration(1000 * (said.at - said.started_at))}` : "")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.desk.alerts import Alert, Finding, Recovery
 from pipeline.desk.times import to_time
-from pipeline.schema import ALERTS, FINDINGS
+from pipeline.schema import ALERTS, FINDINGS, STAMPS
 
 _TIMES = ("time", "first_time", "accepted_at", "latest_accepted_at", "raised_at", "recovered_at")
 _CASE_TIMES = ("acknowledged_at", "resolved_at", "escalated_at", "silenced_until")
@@ -62,7 +62,7 @@ def alert_from_row(row: Sequence[Any]) -> Alert:
 def as_shown(row: sa.RowMapping) -> dict[str, Any]:
     """A row of an alert and its case as readers get it: times as datetimes in UTC, lists decoded."""
     shown = {name: value for name, value in row.items() if name != "remembered"}
-    for name in (*_TIMES, *_CASE_TIMES):
+    for name in (*_TIMES, *_CASE_TIMES, *STAMPS.names):
         shown[name] = to_time(shown[name])
     shown["words"] = orjson.loads(shown["words"])
     shown["others"] = orjson.loads(shown["others"])

@@ -35,15 +35,24 @@ from pipeline.desk.rows import (
     recoveries_from_table,
     row_from_alert,
 )
-from pipeline.desk.tables import ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
-from pipeline.desk.watched import Keys, relevant, rewatched, since
+from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
+from pipeline.desk.watched import WatchedChangedError, rewatched, since
 from pipeline.errors import StorageError
+from pipeline.latency import with_stamps
+from pipeline.recoveries import Keys, among, relevant
 from pipeline.rules import SCORE
+from pipeline.schema import FINDINGS, STAMPS
 
 _LOAD = sa.select(*(ALERTS.c[name] for name in LOADED)).where(UNRESOLVED).with_for_update()
 
+_NOBODY: Keys = np.empty(0, np.int64)
+
 #: Most citizens asked for in one statement: databases limit its parameters.
 _CHUNK = 1000
+
+
+def _no_findings() -> pa.Table:
+    return with_stamps(FINDINGS.empty_table(), (0.0,) * len(STAMPS))
 
 
 @dataclass(frozen=True)
@@ -51,14 +60,21 @@ class Applied:
     """What one `Desk.apply` did, in alerts, and how long its findings took.
 
     ``opened`` are new, ``updated`` were there and took in findings, ``recovered``
-    are recovered now and were not before. ``latencies_s`` has one value for each
-    finding: seconds from its acceptance until it was durably on the desk.
+    are recovered now and were not before. ``findings`` are those that had not been applied before,
+    durably on the desk at ``stored_at``, in seconds since the epoch.
     """
 
     opened: int = 0
     updated: int = 0
     recovered: int = 0
-    latencies_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False)
+    findings: pa.Table = field(default_factory=_no_findings, compare=False)
+    stored_at: float = field(default=0.0, compare=False)
+
+    @property
+    def latencies_s(self) -> npt.NDArray[np.float64]:
+        """For each finding the seconds from its acceptance until it was stored."""
+        accepted_s: npt.NDArray[np.float64] = self.findings["accepted_at"].cast(pa.int64()).to_numpy() / 1e6
+        return self.stored_at - accepted_s
 
 
 class Desk:
@@ -104,19 +120,31 @@ class Desk:
         with self._applying, self._database.read() as connection:
             return self._load_watched(connection)
 
-    def apply(self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table) -> Applied:
+    @property
+    def last_watched(self) -> Keys:
+        """Who was watched when last looked at: `watched` without a look at the database."""
+        watched = self._watched
+        return _NOBODY if watched is None else watched
+
+    def apply(
+        self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table, asked: Keys | None = None
+    ) -> Applied:
         """Take in what was found in ``source`` before offset ``stop``, exactly once.
 
         ``findings`` and ``recoveries`` (schemas FINDINGS, RECOVERIES; either may be
         empty) are of one source, whose slices come in order. What lies before the
         offset that the source has reached is left out, so that a slice may be
-        repeated, or overlap the one before it.
+        repeated, or overlap the one before it. ``asked`` (sorted) says whose recoveries
+        are complete, besides those with a finding here; None: everybody's. Raises
+        `WatchedChangedError`, and does nothing, if others are watched by now.
         """
         with self._applying:
             try:
                 with self._database.write() as connection:
                     take(connection)
                     watched = self._load_watched(connection)
+                    if asked is not None and not among(watched, asked).all():
+                        raise WatchedChangedError
                     begin = connection.scalar(sa.select(SCREENED.c.stop).where(SCREENED.c.source == source)) or 0
                     if stop <= begin:
                         return Applied()
@@ -125,15 +153,17 @@ class Desk:
                     changes = self._decide(connection, findings, recoveries)
                     now_us = round(self._clock() * 1e6)
                     _write(connection, changes, now_us)
+                    _stamp(connection, changes, findings)
                     quiet.watch(connection, changes, now_us, self._trail)
                     _move(connection, source, stop)
+            except WatchedChangedError:
+                raise
             except BaseException:
                 # Whether it was committed is not known, nor then who is watched: ask the database next time.
                 self._watched = None
                 raise
             self._watched = rewatched(watched, changes)
-        accepted = findings["accepted_at"].cast(pa.int64()).to_numpy()
-        return _summary(changes, self._clock() - accepted / 1e6)
+        return _summary(changes, findings, self._clock())
 
     def alerts(self, state: str | None = None, limit: int | None = None) -> list[dict[str, Any]]:
         """Alerts, newest raised first; of one ``state`` if given."""
@@ -230,16 +260,30 @@ def _write(connection: sa.Connection, changes: list[Change], now_us: int) -> Non
         execute_many(connection, statement, rows)
 
 
+def _stamp(connection: sa.Connection, changes: list[Change], findings: pa.Table) -> None:
+    """Keep with each alert that was opened when the finding that opened it was where, if it says so."""
+    opened = {change.after.latest.subject: change.after.alert_id for change in changes if change.before is None}
+    if not opened or STAMPS.names[0] not in findings.column_names:
+        return
+    subjects = zip(findings["rule"].to_pylist(), findings["citizen_key"].to_pylist(), strict=True)
+    stamps = zip(*(findings[name].cast(pa.int64()).to_pylist() for name in STAMPS.names), strict=True)
+    rows = []
+    for subject, values in zip(subjects, stamps, strict=True):
+        if (alert_id := opened.pop(subject, None)) is not None:
+            rows.append({"alert_id": alert_id, **dict(zip(STAMPS.names, values, strict=True))})
+    execute_many(connection, sa.insert(ALERT_STAMPS), rows)
+
+
 def _move(connection: sa.Connection, source: str, stop: int) -> None:
     moved = connection.execute(sa.update(SCREENED).where(SCREENED.c.source == source).values(stop=stop))
     if moved.rowcount == 0:
         connection.execute(sa.insert(SCREENED).values(source=source, stop=stop))
 
 
-def _summary(changes: Sequence[Change], latencies_s: npt.NDArray[np.float64]) -> Applied:
+def _summary(changes: Sequence[Change], findings: pa.Table, stored_at: float) -> Applied:
     opened = updated = recovered = 0
     for before, after in ((change.before, change.after) for change in changes):
         opened += before is None
         updated += before is not None and before.findings < after.findings
         recovered += after.state == RECOVERED and (before is None or before.state != RECOVERED)
-    return Applied(opened, updated, recovered, latencies_s)
+    return Applied(opened, updated, recovered, findings, stored_at)

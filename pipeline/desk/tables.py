@@ -55,6 +55,17 @@ ALERTS = sa.Table(
     sa.Index("alerts_by_state", "state", "raised_at"),
 )
 
+#: When the report that opened an alert was where on its way; older alerts have no row.
+ALERT_STAMPS = sa.Table(
+    "alert_stamps",
+    METADATA,
+    sa.Column("alert_id", sa.String(16), primary_key=True),
+    sa.Column("sliced_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("decoded_at", sa.BigInteger, nullable=False),
+    sa.Column("screened_at", sa.BigInteger, nullable=False),
+)
+
 #: How far each source (a partition of a log) has been screened and applied.
 SCREENED = sa.Table(
     "screened",
@@ -80,13 +91,18 @@ CASES = sa.Table(
     sa.Column("comments", sa.BigInteger, nullable=False),
 )
 
-#: What readers get of an alert: its own columns and those of its case, which it may not have yet.
+#: What readers get of an alert: its own columns, those of its case, which it may not have yet, and its stamps.
 SHOWN = sa.select(
     ALERTS,
     sa.func.coalesce(CASES.c.version, 0).label("case_version"),
     *(column for column in CASES.c if column.name not in ("alert_id", "version", "comments")),
     sa.func.coalesce(CASES.c.comments, 0).label("comments"),
-).select_from(ALERTS.outerjoin(CASES, CASES.c.alert_id == ALERTS.c.alert_id))
+    *(column for column in ALERT_STAMPS.c if column.name != "alert_id"),
+).select_from(
+    ALERTS.outerjoin(CASES, CASES.c.alert_id == ALERTS.c.alert_id).outerjoin(
+        ALERT_STAMPS, ALERT_STAMPS.c.alert_id == ALERTS.c.alert_id
+    )
+)
 
 #: Quiet for a while: of one alert's citizen, or of all who were alerted around its place.
 SILENCES = sa.Table(

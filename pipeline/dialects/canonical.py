@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect, Name, Number, Text, Words
-from pipeline.dialects.parse import Ints
 from pipeline.dialects.wire import fixed_lists, get
 from pipeline.schema import TIME
 
@@ -59,11 +59,9 @@ def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
     parts = [get(citizens, path) for path in name.paths]
     if len(parts) == 1:
         return parts[0]
-    if all(part.null_count for part in parts):
-        # Arrow 26 leaves a row out of the result when all its parts are null and nulls are skipped.
-        nameless = reduce(pc.and_, [part.is_null() for part in parts])
-        parts[0] = pc.if_else(nameless, "", parts[0])
-    joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
+    # Arrow 26 leaves a row out if all its parts are null.
+    nameless = reduce(pc.and_, [part.is_null() for part in parts])
+    joined = pc.binary_join_element_wise(pc.if_else(nameless, "", parts[0]), *parts[1:], " ", null_handling="skip")
     return pc.if_else(pc.equal(joined, ""), None, joined)
 
 

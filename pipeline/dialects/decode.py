@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import polars as pl
-import polars_hash as plh
 import pyarrow as pa
 
 from pipeline.dialects import canonical
-from pipeline.dialects.extra import find_extra, with_extra
+from pipeline.dialects.citizen_key import citizen_key
+from pipeline.dialects.extra import extra_column, find_uncertain
+from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect
-from pipeline.dialects.parse import Ints, Parsed, Reject, parse
+from pipeline.dialects.parse import Parsed, Reject, parse
 from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
-
-_HEX = np.zeros(256, np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,6 @@ def decode(
     rejects = _reject_table(parsed, dialect, first_report_id, moments)
     numbers = parsed.numbers[rows]
     wire = parsed.wire if len(rows) == len(parsed.wire) else parsed.wire.take(pa.array(rows))
-    if len(rows) != len(parsed.wire):
-        extra = {int(np.searchsorted(rows, row)): text for row, text in extra.items() if row in set(rows.tolist())}
     citizens, parents = canonical.citizens_of(wire, dialect)
     report_id = pa.array(numbers + first_report_id)
     fields = dialect.mapping.report
@@ -91,7 +86,7 @@ def decode(
         "temperature": canonical.read_number(wire, fields.temperature, pa.float64()),
         "citizens": pa.array(np.bincount(parents, minlength=len(wire)).astype(np.int32)),
         "words": canonical.read_words(wire, citizens, parents, dialect),
-        "extra": with_extra(len(wire), extra),
+        "extra": extra_column(parsed.lines, numbers, extra),
         "accepted_at": pa.array(moments[numbers]).cast(TIME),
         "date": _date(time),
     }
@@ -114,9 +109,9 @@ def decode(
 
 
 def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed, dict[int, str], Ints]:
-    """Parsed lines with all rejects in it, unknown fields by wire row, and the wire rows that are in order."""
+    """Parsed lines with all rejects in it, unknown fields as `find_uncertain` has them, and the wire rows in order."""
     parsed = parse(data, dialect, max_report_bytes)
-    extra, not_json = find_extra(parsed, dialect)
+    extra, not_json = find_uncertain(parsed, dialect)
     bad = {row: Reject(int(parsed.numbers[row]), why) for row, why in canonical.faults(parsed.wire, dialect).items()}
     for reject in not_json:
         bad[int(np.searchsorted(parsed.numbers, reject.line))] = reject
@@ -125,23 +120,6 @@ def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed
         return parsed, extra, rows
     rejects = sorted([*parsed.rejects, *bad.values()], key=lambda reject: reject.line)
     return replace(parsed, rejects=rejects), extra, np.delete(rows, list(bad))
-
-
-def citizen_key(citizen_id: pa.Array, citizen_name: pa.Array, secret: str) -> pa.Array:
-    """The keyed hash of each citizen: 64 bits of BLAKE3 over the secret and the id, or name if there is no id.
-
-    BLAKE3 with the key in front is a MAC, as it cannot be extended (BLAKE3 paper, section 2.6).
-    """
-    texts = [(b"i", citizen_id)] if not citizen_id.null_count else [(b"i", citizen_id), (b"n", citizen_name)]
-    columns = [(pl.lit(secret + mark.decode()) + pl.Series(values)) for mark, values in texts]
-    frame = pl.select(pl.coalesce(columns).alias("x"))
-    digest = frame.select(plh.col("x").chash.blake3())["x"].to_arrow().cast(pa.large_string())
-    if not len(digest):
-        return pa.array([], pa.int64())
-    start = np.frombuffer(digest.buffers()[1], np.int64, count=1, offset=8 * digest.offset)[0]
-    text = np.frombuffer(digest.buffers()[2], np.uint8, count=64 * len(digest), offset=start)
-    nibbles = _HEX[text.reshape(-1, 64)[:, :16]]
-    return pa.array(((nibbles[:, ::2] << 4) | nibbles[:, 1::2]).view(">i8").ravel().astype(np.int64))
 
 
 def _date(time: pa.Array) -> pa.Array:

@@ -1,10 +1,9 @@
-"""Fields that a dialect does not know, found without parsing again what holds none.
+"""Fields that a dialect does not know, kept as JSON text.
 
-A line's JSON members that were read with a value can be counted from the
-columns. The members that stand in the text can be counted too: a member's name is
-a text that is followed by a colon. Where the text has more, the line holds
-something else (an unknown field, a null, a repeated name), and only such a line
-is parsed into Python objects.
+The text is what orjson writes of a line without its known members. Where the look at
+the bytes has found it all, it is put together without parsing the line again.
+What counts as a reason to look for it: a member with a value that was not read, or a
+name apart from its colon; so an unknown null by itself is not kept.
 """
 
 from __future__ import annotations
@@ -16,76 +15,53 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from pipeline.dialects.lines import Ints, Lines
 from pipeline.dialects.mapping import Dialect, steps
-from pipeline.dialects.parse import Ints, Lines, Parsed, Reject
-from pipeline.dialects.wire import count_fields, count_fields_by_row
+from pipeline.dialects.parse import Parsed, Reject
+from pipeline.dialects.wire import count_fields_by_row
 
+#: A text, and behind it what tells whether it is the name of a member with a value.
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(?:(?P<name>:(?! ?n))|(?P<blank>[ \t\r]))?', re.DOTALL)
 #: A name that stands apart from its colon, unless it is inside a text.
 _PARTED = re.compile(rb'"[ \t\r]+:')
-_QUOTE, _COLON, _BACKSLASH, _SPACE = b'":\\ '
 
 
-def find_extra(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], list[Reject]]:
-    """Unknown fields as JSON text by row of ``parsed.wire``; and lines that are not strict JSON.
+def find_uncertain(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], list[Reject]]:
+    """Unknown fields by line, of the lines about which the look at their bytes was not certain.
 
-    A line with unknown fields must be JSON to the letter, as those are kept as text;
-    the parser of known fields is more forgiving.
+    Such a line with unknown fields must be JSON to the letter, as those are kept as
+    text; the parser of known fields is more forgiving. Those that are not are rejects.
     """
-    complete = len(parsed.numbers) == len(parsed.lines)
-    data = parsed.lines.data
-    parted = any(_PARTED.match(data, at) for at in parsed.look.parted)
-    if complete and not parted and parsed.look.names == count_fields(parsed.wire):
-        return {}, []
-    names = _names_by_line(parsed.lines)[parsed.numbers]
+    from pipeline.dialects.structure import ODD, REPEATED
+
     extra: dict[int, str] = {}
     rejects: list[Reject] = []
+    rows = np.flatnonzero(parsed.lines.marks[parsed.numbers] & (ODD | REPEATED))
+    if not len(rows):
+        return extra, rejects
     known = _known(dialect)
-    for row in np.flatnonzero(names != count_fields_by_row(parsed.wire)).tolist():
-        number = int(parsed.numbers[row])
+    fields = count_fields_by_row(parsed.wire.take(pa.array(rows)))
+    for number, read in zip(parsed.numbers[rows].tolist(), fields.tolist(), strict=True):
+        line = parsed.lines[number]
+        if _count_names(line) == read:
+            continue
         try:
-            rest = _without(orjson.loads(parsed.lines[number]), known)
+            rest = _without(orjson.loads(line), known)
+            if rest:
+                extra[number] = orjson.dumps(rest).decode()
         except orjson.JSONDecodeError as error:
             rejects.append(Reject(number, f"not valid JSON: {error}"))
-            continue
-        if rest:
-            extra[row] = orjson.dumps(rest).decode()
+        except orjson.JSONEncodeError as error:
+            rejects.append(Reject(number, f"unknown fields cannot be kept: {error}"))
     return extra, rejects
 
 
-def _names_by_line(lines: Lines) -> Ints:
-    """How many names each line has; -1 where only a parser can tell.
-
-    Quotes that are not escaped come in pairs, so every second one of a line closes
-    a text. Names of nulls are left out, as they were not read with a value.
-    """
-    text = np.frombuffer(lines.data + b"\n\n\n", np.uint8)
-    quotes = np.flatnonzero(text == _QUOTE)
-    if b"\\" in lines.data:
-        quotes = quotes[~_is_escaped(text, quotes)]
-    first = np.searchsorted(quotes, lines.starts)
-    count = np.searchsorted(quotes, lines.stops) - first
-    line_of = np.repeat(np.arange(len(lines)), count)
-    closing = (np.arange(len(quotes)) - first[line_of]) % 2 == 1
-    after = text[quotes[closing] + 1]
-    of_line = line_of[closing]
-    value = quotes[closing] + 2
-    value += text[value] == _SPACE
-    names = (after == _COLON) & (text[value] != ord("n"))
-    result = np.bincount(of_line[names], minlength=len(lines)).astype(np.int64)
-    unsure = np.isin(after, np.frombuffer(b" \t\r", np.uint8))
-    result[of_line[unsure]] = -1
-    return result
-
-
-def _is_escaped(text: np.ndarray[Any, Any], quotes: Ints) -> np.ndarray[Any, Any]:
-    """Quotes behind an odd number of backslashes."""
-    escaped = np.zeros(len(quotes), bool)
-    for at in np.flatnonzero(text[np.maximum(quotes - 1, 0)] == _BACKSLASH).tolist():
-        before = int(quotes[at]) - 1
-        while before >= 0 and text[before] == _BACKSLASH:
-            before -= 1
-        escaped[at] = (int(quotes[at]) - 1 - before) % 2 == 1
-    return escaped
+def _count_names(line: bytes) -> int:
+    """How many members with a value a line has; -1 where only a parser can tell."""
+    texts = list(_TEXT.finditer(line))
+    if not any(text["blank"] for text in texts):
+        return sum(text["name"] is not None for text in texts)
+    return -1 if _PARTED.search(line) else line.count(b'":')
 
 
 _Known = dict[str, Any]
@@ -122,23 +98,59 @@ def _plant(tree: _Known, path: str, leaf: _Known | None) -> None:
 
 
 def _without(value: Any, known: _Known) -> Any:
-    """What is left of a JSON object without its known members; empty if nothing is."""
+    """What is left of a JSON object without its known members, or of each in a list; empty if nothing is."""
+    if isinstance(value, list):
+        inner = [_without(each, known) for each in value]
+        return inner if any(inner) else []
     rest: dict[str, Any] = {}
-    for name, member in value.items():
+    for name, member in value.items() if isinstance(value, dict) else ():
         if name not in known:
             rest[name] = member
-        elif (below := known[name]) is not None and member:
-            inner = [_without(each, below) for each in member] if isinstance(member, list) else _without(member, below)
-            if any(inner) if isinstance(inner, list) else inner:
-                rest[name] = inner
+        elif (below := known[name]) is not None and (inner := _without(member, below)):
+            rest[name] = inner
     return rest
 
 
-def with_extra(rows: int, extra: dict[int, str]) -> pa.Array:
-    """The ``extra`` column: text at the rows that have some, null elsewhere."""
-    if not extra:
-        return pa.nulls(rows, pa.string())
-    column: list[str | None] = [None] * rows
-    for row, text in extra.items():
-        column[row] = text
-    return pa.array(column, pa.string())
+def extra_column(lines: Lines, numbers: Ints, uncertain: dict[int, str]) -> pa.Array:
+    """The ``extra`` column for some lines (rising): JSON text where there are unknown fields, null elsewhere."""
+    from pipeline.dialects.structure import ODD, PARTED, REPEATED, UNKNOWN, UNREAD
+
+    marks = lines.marks[numbers]
+    certain = (marks & (ODD | REPEATED) == 0) & (marks & UNKNOWN != 0) & (marks & (UNREAD | PARTED) != 0)
+    if not uncertain and not certain.any():
+        return pa.nulls(len(numbers), pa.string())
+    texts = _texts(lines, numbers[certain])
+    at = np.full(len(numbers), -1, np.int64)
+    at[certain] = np.arange(len(texts))
+    others = (
+        [(place, uncertain[number]) for place, number in enumerate(numbers.tolist()) if number in uncertain]
+        if uncertain
+        else []
+    )
+    at[[place for place, _ in others]] = len(texts) + np.arange(len(others))
+    texts = pa.concat_arrays([texts, pa.array([text for _, text in others], pa.string())])
+    return texts.take(pa.array(at, mask=at < 0))
+
+
+def _texts(lines: Lines, numbers: Ints) -> pa.StringArray:
+    """The unknown fields of lines that are certain to have some."""
+    from pipeline.dialects.residue import residue
+
+    starts, stops = lines.starts[numbers], lines.stops[numbers]
+    lasts = lines.unknown_stops[numbers]
+    firsts = np.where(numbers > 0, lines.unknown_stops[numbers - 1], 0)
+    out = np.empty(int((stops - starts).sum()), np.uint8)
+    ends = np.zeros(len(numbers) + 1, np.int64)
+    plain = np.empty(len(numbers), np.bool_)
+    residue(np.frombuffer(lines.data, np.uint8), starts, lines.unknown, firsts, lasts, out, ends[1:], plain)
+    out = out[: ends[-1]]
+    texts = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(out)).cast(pa.string())
+    if plain.all():
+        return texts
+    rows = np.flatnonzero(~plain)
+    written = [
+        orjson.dumps(rest) for rest in orjson.loads("[" + ",".join(texts.take(pa.array(rows)).to_pylist()) + "]")
+    ]
+    at = np.arange(len(numbers))
+    at[rows] = len(numbers) + np.arange(len(rows))
+    return pa.concat_arrays([texts, pa.array(written, pa.binary()).cast(pa.string())]).take(pa.array(at))

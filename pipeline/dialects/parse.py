@@ -1,28 +1,26 @@
 """NDJSON bytes → one wire row a line, and which lines cannot be read.
 
 What decides about a line is that line alone, whatever its neighbours: a line is
-readable if it holds exactly one JSON object that fits the dialect's schema. The
-fast path parses a whole block at once; only when that fails are the culprits
-searched for. No Python object is made for a line that is in order.
+readable if it holds exactly one JSON object that fits the dialect's schema. Lines
+in order are parsed together, without a Python object for any of them; what is odd
+goes another way, so that one broken drone costs the others nothing.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import arro3.io
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from pipeline.dialects.lines import Ints, Lines, split_lines
 from pipeline.dialects.mapping import Dialect
-from pipeline.dialects.scan import Look, look
 from pipeline.dialects.wire import wire_schema
-
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 #: An object that ends and another that begins: two objects, if outside of a text.
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
@@ -32,6 +30,8 @@ _NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 _PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r"
+#: Lines that cannot be parsed together are parsed in so many parts, and those that still cannot again.
+_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -43,110 +43,120 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Where the lines of a block are: line i is ``data[starts[i]:stops[i]]``, without its newline."""
-
-    data: bytes
-    starts: Ints
-    stops: Ints
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __getitem__(self, line: int) -> bytes:
-        return self.data[self.starts[line] : self.stops[line]]
-
-
-@dataclass(frozen=True)
 class Parsed:
     """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``."""
 
     lines: Lines
-    look: Look
     wire: pa.StructArray
     numbers: Ints
     rejects: list[Reject]
 
 
-def split_lines(data: bytes) -> Lines:
-    """The lines of a block; a missing newline at the end is forgiven."""
-    stops = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    if data and not data.endswith(b"\n"):
-        stops = np.append(stops, len(data))
-    starts = np.zeros_like(stops)
-    starts[1:] = stops[:-1] + 1
-    return Lines(data, starts, stops)
-
-
 def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     """Parse a block of NDJSON. Never raises for what stands in ``data``."""
-    lines, seen = split_lines(data), look(data)
-    longest = int((lines.stops - lines.starts).max(initial=0))
-    odd = (
-        b"\x00" in data
-        or (seen.escapes and _NUL.search(data))
-        or any(_TWO_OBJECTS.match(data, at) for at in seen.joined)
-    )
-    if longest <= max_report_bytes and not odd:
-        wire = _read(_spell_out(data) if seen.escapes else data, dialect)
-        if wire is not None and len(wire) == len(lines):
-            return Parsed(lines, seen, wire, np.arange(len(lines)), [])
-    return _parse_suspicious(lines, seen, dialect, max_report_bytes)
+    from pipeline.dialects.structure import DOUBTFUL, ODD
+
+    lines, schema = split_lines(data, dialect), wire_schema(dialect)
+    odd = (lines.marks & ODD != 0) | (lines.stops - lines.starts > max_report_bytes)
+    doubtful = (lines.marks & DOUBTFUL != 0) & ~odd
+    rejects, together, alone = _look_closely(lines, np.flatnonzero(odd), max_report_bytes)
+    pieces: list[tuple[Ints, pa.StructArray]] = []
+    for group in (np.flatnonzero(~(odd | doubtful)), np.flatnonzero(doubtful), together, *alone):
+        for numbers, wire in _parse_group(lines, group, schema):
+            if wire is None:
+                number = int(numbers[0])
+                rejects.append(Reject(number, _explain(_spell_out(lines[number]), dialect, schema)))
+            else:
+                pieces.append((numbers, wire))
+    rejects.sort(key=lambda reject: reject.line)
+    if len(pieces) == 1:
+        return Parsed(lines, pieces[0][1], pieces[0][0], rejects)
+    numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in pieces)])
+    wire = pa.concat_arrays([_no_rows(schema), *(wire for _, wire in pieces)])
+    order = np.argsort(numbers)
+    return Parsed(lines, wire.take(pa.array(order)), numbers[order], rejects)
 
 
-def _read(data: bytes, dialect: Dialect) -> pa.StructArray | None:
+def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints]]:
+    """Of odd lines those that cannot be read, those to parse together, and those to parse each by itself."""
+    from pipeline.dialects.structure import CUT
+
+    rejects: list[Reject] = []
+    together: list[int] = []
+    alone: list[Ints] = []
+    for number, cut in zip(odd.tolist(), (lines.marks[odd] & CUT != 0).tolist(), strict=True):
+        line = lines[number]
+        reason = _unfit(line, max_report_bytes)
+        if not reason and cut:
+            reason = f"not valid JSON: {_shorten(_json_error(_spell_out(line)))}"
+        if reason:
+            rejects.append(Reject(number, reason))
+        elif _TWO_OBJECTS.search(line) or _json_error(line):
+            alone.append(np.array([number]))
+        else:
+            together.append(number)
+    return rejects, np.array(together, np.int64), alone
+
+
+def _parse_group(lines: Lines, group: Ints, schema: pa.Schema) -> Iterator[tuple[Ints, pa.StructArray | None]]:
+    """Wire rows of lines that can be parsed together; None for a line that cannot be parsed."""
+    groups = [group] if len(group) else []
+    while groups:
+        group = groups.pop()
+        wire = _read(_block(lines, group), schema)
+        if wire is not None and len(wire) == len(group):
+            yield group, wire
+        elif len(group) > 1:
+            groups += np.array_split(group, min(_PARTS, len(group)))
+        else:
+            yield group, None
+
+
+def _block(lines: Lines, numbers: Ints) -> bytes | memoryview:
+    """Some lines (rising) as NDJSON, with characters in place of escaped surrogate pairs."""
+    from pipeline.dialects.structure import ODD, PAIR
+
+    marks = int(np.bitwise_or.reduce(lines.marks[numbers]))
+    if len(numbers) == 1 or marks & ODD:
+        return b"\n".join(_spell_out(lines[number]) for number in numbers.tolist())
+    data = lines.data
+    if len(numbers) < len(lines):
+        cuts = np.flatnonzero(np.diff(numbers) != 1)
+        starts, stops = lines.starts[numbers], lines.stops[numbers] + 1
+        firsts, lasts = np.append(starts[0], starts[cuts + 1]), np.append(stops[cuts], stops[-1])
+        data = b"".join([data[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)])
+    if not marks & PAIR:
+        return data
+    from pipeline.dialects.residue import spell_out
+
+    out = np.empty(len(data), np.uint8)
+    return out[: spell_out(np.frombuffer(data, np.uint8), out)].data
+
+
+def _read(data: bytes | memoryview, schema: pa.Schema) -> pa.StructArray | None:
     """All objects in ``data``, or None if any of them cannot be read."""
     try:
-        return _read_or_raise(data, dialect)
+        return _read_or_raise(data, schema)
     except (pa.ArrowInvalid, OSError):
         return None
 
 
-def _read_or_raise(data: bytes, dialect: Dialect) -> pa.StructArray:
-    schema = wire_schema(dialect)
-    table = pa.table(arro3.io.read_json(io.BytesIO(data), schema))
-    array = table.to_struct_array()
-    return array.combine_chunks() if array.num_chunks else pa.array([], pa.struct(list(schema)))
+def _read_or_raise(data: bytes | memoryview, schema: pa.Schema) -> pa.StructArray:
+    array = pa.table(arro3.io.read_json(io.BytesIO(data), schema)).to_struct_array()
+    return array.combine_chunks() if array.num_chunks else _no_rows(schema)
+
+
+def _no_rows(schema: pa.Schema) -> pa.StructArray:
+    return pa.array([], pa.struct(list(schema)))
 
 
 def _spell_out(data: bytes) -> bytes:
-    """The same JSON with characters in place of escaped surrogate pairs."""
+    """The same text, in order or not, with characters in place of escaped surrogate pairs."""
+    if b"\\u" not in data:
+        return data
     return _PAIR.sub(
         lambda pair: pair[1] + bytes.fromhex((pair[2] + pair[3]).decode()).decode("utf-16-be").encode(), data
     )
-
-
-def _parse_suspicious(lines: Lines, seen: Look, dialect: Dialect, max_report_bytes: int) -> Parsed:
-    rejects: list[Reject] = []
-    alone: list[int] = []
-    together: list[int] = []
-    for number in range(len(lines)):
-        line = lines[number]
-        reason = _unfit(line, max_report_bytes)
-        if reason:
-            rejects.append(Reject(number, reason))
-        elif _TWO_OBJECTS.search(line) or _json_error(line):
-            alone.append(number)
-        else:
-            together.append(number)
-    pieces: list[tuple[list[int], pa.StructArray]] = []
-    groups = [[number] for number in alone] + [together]
-    while groups:
-        group = groups.pop()
-        block = _spell_out(b"\n".join(lines[number] for number in group))
-        wire = _read(block, dialect) if group else None
-        if wire is not None and len(wire) == len(group):
-            pieces.append((group, wire))
-        elif len(group) > 1:
-            middle = len(group) // 2
-            groups += [group[:middle], group[middle:]]
-        elif group:
-            rejects.append(Reject(group[0], _explain(block, dialect)))
-    numbers = np.array([number for group, _ in pieces for number in group], np.int64)
-    arrays = [wire for _, wire in pieces] or [pa.array([], pa.struct(list(wire_schema(dialect))))]
-    order = np.argsort(numbers)
-    wire = pa.concat_arrays(arrays).take(pa.array(order))
-    return Parsed(lines, seen, wire, numbers[order], sorted(rejects, key=lambda reject: reject.line))
 
 
 def _unfit(line: bytes, max_report_bytes: int) -> str:
@@ -169,7 +179,7 @@ def _json_error(line: bytes) -> str:
     return ""
 
 
-def _explain(line: bytes, dialect: Dialect) -> str:
+def _explain(line: bytes, dialect: Dialect, schema: pa.Schema) -> str:
     """Why this line, which could not be read, could not be read."""
     try:
         line.decode("utf-8")
@@ -179,7 +189,7 @@ def _explain(line: bytes, dialect: Dialect) -> str:
     if problem:
         return f"not valid JSON: {_shorten(problem)}"
     try:
-        _read_or_raise(line, dialect)
+        _read_or_raise(line, schema)
     except (pa.ArrowInvalid, OSError) as error:
         text = str(error).removeprefix("C Data interface error: ").removeprefix("Json error: ")
         return f"does not fit dialect {dialect.name}: {_shorten(text)}"

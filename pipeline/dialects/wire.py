@@ -109,22 +109,11 @@ def fixed_lists(dialect: Dialect) -> dict[str, int]:
     return lengths
 
 
-def count_fields(values: pa.Array) -> int:
-    """How many JSON object members were read into ``values``, of objects in lists too.
+def count_fields_by_row(values: pa.Array) -> Ints:
+    """How many JSON object members were read into each row, of objects in lists too.
 
     Only members with a value count: Arrow keeps no difference between null and missing.
     """
-    total = 0
-    for child in values.flatten():
-        total += len(child) - child.null_count
-        inner = child.flatten() if pa.types.is_list(child.type) else child
-        if pa.types.is_struct(inner.type):
-            total += count_fields(inner)
-    return total
-
-
-def count_fields_by_row(values: pa.Array) -> Ints:
-    """The same for each row by itself."""
     counts = np.zeros(len(values), np.int64)
     for child in values.flatten():
         counts += child.is_valid().to_numpy(zero_copy_only=False)

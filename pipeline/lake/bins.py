@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, cos, radians
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dialects.canonical import Mask
 from pipeline.errors import UsageError
-from pipeline.fingerprints import Ints
 from pipeline.workspace import Area
 
 BIN_MINUTES = 5
@@ -36,6 +33,8 @@ _MAX_CELLS = 1_000_000
 _METRES_A_DEGREE = 111_195.0
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that fall into one chunk: which, and where in it, counted in its flattened array."""
+    """Places in one chunk: which of those asked about, and where in it, counted in its flattened array."""
 
     chunk: Chunk
-    rows: Ints
+    which: Ints
     at: Ints
 
 
@@ -143,23 +142,31 @@ class Grid:
         inside: Mask = (lat >= self.south) & (lat <= self.north) & (lon >= self.west) & (lon <= self.east)
         return inside
 
-    def locate(self, time_us: Ints, lat: Floats, lon: Floats) -> list[Part]:
-        """The rows inside the area, by chunk."""
+    def places(self, time_us: Ints, lat: Floats, lon: Floats) -> tuple[Ints, Ints]:
+        """Which rows are inside the area, and the place of each: a number for every bin since 1970 and cell."""
         rows = np.flatnonzero(self.holds(lat, lon))
-        if not len(rows):
+        if len(rows) < len(lat):
+            time_us, lat, lon = time_us[rows], lat[rows], lon[rows]
+        row = _cell(lat, self.south, self.north, self.rows)
+        column = _cell(lon, self.west, self.east, self.columns)
+        return rows, (time_us // _BIN_US * self.rows + row) * self.columns + column
+
+    def parts(self, places: Ints) -> list[Part]:
+        """Places, by chunk."""
+        if not len(places):
             return []
-        row = _cell(lat[rows], self.south, self.north, self.rows)
-        column = _cell(lon[rows], self.west, self.east, self.columns)
-        period, at_bin = np.divmod(time_us[rows] // _BIN_US, BINS_A_CHUNK)
+        row, column = np.divmod(places, self.columns)
+        at_bin, row = np.divmod(row, self.rows)
+        period, at_bin = np.divmod(at_bin, BINS_A_CHUNK)
         down, at_row = np.divmod(row, self.tile[0])
         across, at_column = np.divmod(column, self.tile[1])
         heights, widths = _sizes(self.rows, self.tile[0]), _sizes(self.columns, self.tile[1])
         at = (at_bin * heights[down] + at_row) * widths[across] + at_column
         chunk = (period * len(heights) + down) * len(widths) + across
         parts = []
-        for where in _groups(chunk):
-            first = where[0]
-            parts.append(Part(Chunk(int(period[first]), int(down[first]), int(across[first])), rows[where], at[where]))
+        for which in _groups(chunk):
+            first = which[0]
+            parts.append(Part(Chunk(int(period[first]), int(down[first]), int(across[first])), which, at[which]))
         return parts
 
 
@@ -195,28 +202,3 @@ def _groups(labels: Ints) -> Sequence[Ints]:
     # Sixteen bits are sorted by radix, several times as fast.
     order = np.argsort(numbers.astype(np.uint16) if most < 1 << 16 else numbers, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
-
-
-def of_reports(rows: int) -> dict[str, npt.NDArray[Any]]:
-    """What so many reports add to each variable."""
-    return {"reports": np.ones(rows, np.int32)}
-
-
-def of_sightings(peacescore: Floats, bad: Mask) -> dict[str, npt.NDArray[Any]]:
-    """What sightings add to each variable; ``bad`` says whose score met a rule."""
-    return {
-        "sightings": np.ones(len(bad), np.int32),
-        "score_sum": np.rint(np.nan_to_num(peacescore) / SCORE_STEP).astype(np.int64),
-        "score_min": peacescore,
-        "agitated": bad.astype(np.int32),
-    }
-
-
-def of_alerts(rows: int) -> dict[str, npt.NDArray[Any]]:
-    """What so many opened alerts add to each variable."""
-    return {"alerts": np.ones(rows, np.int32)}
-
-
-def add(dense: npt.NDArray[Any], variable: Variable, part: Part, values: npt.NDArray[Any]) -> None:
-    """Add the values of a part's rows to a chunk of a variable, in place."""
-    variable.combine.at(dense.reshape(-1), part.at, values[part.rows].astype(dense.dtype, copy=False))

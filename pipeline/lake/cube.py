@@ -9,7 +9,7 @@ archive were removed, `Cube.update` makes it anew by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from pipeline.errors import UsageError
-from pipeline.lake.bins import VARIABLES, Grid
+from pipeline.lake.bins import VARIABLES
 from pipeline.lake.cube_rows import SOURCES, Files, fill
+from pipeline.lake.definition import Definition
 from pipeline.lake.draft import Draft
+from pipeline.lake.kept_sums import KeptSums
 from pipeline.lake.snapshots import Snapshot, Writer, snapshots, whole, writing
 from pipeline.lake.snapshots import newest as newest_snapshot
 from pipeline.lake.tail import Position, StartOver, commits_since, newest
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     import xarray
     from icechunk import IcechunkStore
 
-_FORMAT = 1
 _ABOUT = {
     "Conventions": "CF-1.11",
     "title": "Reports, sightings, peacescores and alerts by five minutes and cell",
@@ -64,13 +65,18 @@ class Cube:
         settings = workspace.settings
         return cls(workspace.root / "cube", workspace.lake_path, settings.area, settings.rules)
 
+    @property
+    def definition(self) -> Definition:
+        """By what it is made."""
+        return Definition(self.area, self.rules)
+
     def update(self, progress: OnProgress | None = None, wait_s: float = 0.0) -> Refreshed:
         """Take in what the archive has more, or make the cube anew if that is not enough.
 
         Raises `Conflict` if another process writes the cube for longer than ``wait_s``, and `UsageError`
         if nothing is archived yet or the area's grid is impossible. ``progress(done, total)`` counts files.
         """
-        grid = Grid.of(self.area)
+        grid, kept = self.definition.grid, KeptSums(self.lake, self.definition)
         with writing(self.path, wait_s) as writer:
             before = writer.attributes()
             try:
@@ -79,8 +85,10 @@ class Cube:
                 return self._anew(writer, error.message, progress)
             assert before is not None
             if positions == positions_of(before):
+                kept.discard(())
                 return Refreshed("unchanged", _versions(positions), dict.fromkeys(SOURCES, 0))
-            rows = self._make(writer, writer.revise(grid), positions, files, before, progress)
+            rows = self._make(writer, writer.revise(grid), positions, files, before, progress, kept)
+            kept.discard(_names(files))
             return Refreshed("updated", _versions(positions), rows)
 
     def rebuild(self, progress: OnProgress | None = None, wait_s: float = 0.0) -> Refreshed:
@@ -91,10 +99,10 @@ class Cube:
     def make(self, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None) -> None:
         """Make the cube from these files, which are those at ``positions``."""
         with writing(self.path) as writer:
-            self._make(writer, writer.begin(Grid.of(self.area)), positions, files, {}, progress)
+            self._make(writer, writer.begin(self.definition.grid), positions, files, {}, progress)
 
     def _anew(self, writer: Writer, reason: str, progress: OnProgress | None) -> Refreshed:
-        grid = Grid.of(self.area)
+        grid = self.definition.grid
         if not (self.lake / "reports" / "_delta_log").is_dir():
             raise UsageError(f"nothing is archived in {self.lake} yet: `peacewatch run` does that")
         commits = {table: newest(self.lake / table) for table in SOURCES}
@@ -104,13 +112,14 @@ class Cube:
             for table, commit in commits.items()
         }
         rows = self._make(writer, writer.begin(grid), positions, in_order, {}, progress)
+        KeptSums(self.lake, self.definition).discard(_names(in_order))
         return Refreshed("rebuilt", _versions(positions), rows, reason)
 
     def _news(self, before: dict[str, Any] | None) -> tuple[dict[str, Position], dict[str, list[Path]]]:
         """Where the archive is now and the files with new rows; `StartOver` if that does not lead there."""
         if before is None:
             raise StartOver("there was none that can be read")
-        if any(before.get(name) != value for name, value in self._definition().items()):
+        if any(before.get(name) != value for name, value in self.definition.attributes().items()):
             raise StartOver("[area] or [rules] were changed")
         positions, files = positions_of(before), {}
         for table in SOURCES:
@@ -130,13 +139,14 @@ class Cube:
         files: Files,
         before: Mapping[str, Any],
         progress: OnProgress | None,
+        kept: KeptSums | None = None,
     ) -> dict[str, int]:
         with whole(self.path):
-            rows, outside = fill(draft, files, self.rules, progress)
+            rows, outside = fill(draft, files, self.definition, kept, progress)
         draft.describe(
             {
                 **_ABOUT,
-                **self._definition(),
+                **self.definition.attributes(),
                 **{f"{table}_table": position.table_id for table, position in positions.items()},
                 **{f"{table}_version": position.version for table, position in positions.items()},
                 **{f"{table}_outside": before.get(f"{table}_outside", 0) + outside[table] for table in SOURCES},
@@ -144,16 +154,6 @@ class Cube:
         )
         writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
         return rows
-
-    def _definition(self) -> dict[str, Any]:
-        area = self.area
-        return {
-            "format": _FORMAT,
-            "area": [area.south, area.west, area.north, area.east],
-            "cell_m": area.cell_m,
-            "rule_high": self.rules.high,
-            "rule_critical": self.rules.critical,
-        }
 
 
 def open_cube(workspace: Workspace | Path | str, chunks: Any = None, snapshot_id: str | None = None) -> xarray.Dataset:
@@ -181,6 +181,10 @@ def cube_versions(workspace: Workspace | Path | str) -> dict[str, int]:
 def positions_of(attributes: Mapping[str, Any]) -> dict[str, Position]:
     """How far a snapshot has read each of the archive's tables."""
     return {table: Position(attributes[f"{table}_table"], attributes[f"{table}_version"]) for table in SOURCES}
+
+
+def _names(files: Files) -> Iterator[str]:
+    return (path.name for paths in files.values() for path in paths)
 
 
 def _versions(positions: Mapping[str, Position]) -> dict[str, int]:

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
-from pipeline.errors import StorageError
-from pipeline.lake.bins import Floats, of_alerts, of_reports, of_sightings
-from pipeline.lake.draft import Draft, Values
-from pipeline.rules import SCORE, SEVERITIES, ScoreRule, is_bad
-from pipeline.workspace import Rules, parse_comparison
+from pipeline.lake.definition import Definition
+from pipeline.lake.draft import Draft
+from pipeline.lake.kept_sums import KeptSums
+from pipeline.lake.parquet import read_parquet
+from pipeline.lake.sums import PLACE, SCORES, Sums, sum_reports, sum_rows, sum_sightings
 
 #: The tables that the cube is made of.
 SOURCES = ("reports", "sightings", "alerts")
@@ -28,25 +26,28 @@ SOURCES = ("reports", "sightings", "alerts")
 Files = Mapping[str, Sequence[Path]]
 
 _DAY_US = 86_400_000_000
-_PLACE = ["time", "lat", "lon"]
 _ROWS = 200_000
 
 
 def fill(
-    draft: Draft, files: Files, rules: Rules, progress: Callable[[int, int], None] | None = None
+    draft: Draft,
+    files: Files,
+    definition: Definition,
+    kept: KeptSums | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Add all rows of the files; returns how many there were by table, and how many of them outside the area.
 
-    ``progress(done, total)`` counts files.
+    Of files whose sums are ``kept`` only those are read. ``progress(done, total)`` counts files.
     """
     rows, outside = dict.fromkeys(SOURCES, 0), dict.fromkeys(SOURCES, 0)
     total, done = sum(map(len, files.values())), 0
-    bad = _agitated(rules)
-    for table, columns in (("reports", []), ("sightings", ["peacescore", "score"])):
+    for table, summed in (("reports", _reports), ("sightings", _sightings)):
         for path in files[table]:
-            part = _read(path, [*_PLACE, *columns])
-            rows[table] += part.num_rows
-            outside[table] += _add(draft, part, _values(part, bad))
+            sums = (kept.of(path.name) if kept is not None else None) or summed(definition, path)
+            draft.add(sums)
+            rows[table] += sums.rows
+            outside[table] += sums.outside
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -54,34 +55,27 @@ def fill(
     if opened.num_rows:
         fresh = draft.count_alerts(opened["id"].to_numpy(), opened["raised_at"].cast(pa.int64()).to_numpy() // _DAY_US)
         opened = opened.filter(pa.array(fresh))
-        outside["alerts"] = _add(draft, opened, of_alerts(opened.num_rows))
+        sums = sum_rows(definition.grid, opened, {"alerts": np.ones(opened.num_rows, np.int32)})
+        draft.add(sums)
+        outside["alerts"] = sums.outside
     if progress is not None:
         progress(total, total)
     return rows, outside
 
 
-def _add(draft: Draft, part: pa.Table, values: Values) -> int:
-    lat, lon = (part[name].to_numpy() for name in ("lat", "lon"))
-    return draft.add(part["time"].cast(pa.int64()).to_numpy(), lat, lon, values)
+def _reports(definition: Definition, path: Path) -> Sums:
+    return sum_reports(definition, read_parquet(path, PLACE))
 
 
-def _values(part: pa.Table, bad: Callable[[Floats], Mask]) -> Values:
-    if "score" not in part.column_names:
-        return of_reports(part.num_rows)
-    return of_sightings(part["peacescore"].to_numpy(), bad(part["score"].to_numpy()))
-
-
-def _agitated(rules: Rules) -> Callable[[Floats], Mask]:
-    levels = tuple((name, *parse_comparison(getattr(rules, name))) for name in SEVERITIES)
-    rule = ScoreRule(SCORE, levels, parse_comparison(rules.recovered))
-    return lambda scores: is_bad(rule, scores)
+def _sightings(definition: Definition, path: Path) -> Sums:
+    return sum_sightings(definition, read_parquet(path, [*PLACE, *SCORES]))
 
 
 def _first_rows(paths: Sequence[Path]) -> tuple[int, pa.Table]:
     """How many rows there are, and the first of each alert, by revision."""
     rows, parts = 0, [pa.table({"id": pa.array([], pa.uint64())})]
     for path in paths:
-        part = _read(path, [*_PLACE, "alert_id", "revision", "raised_at"])
+        part = read_parquet(path, [*PLACE, "alert_id", "revision", "raised_at"])
         rows += part.num_rows
         ids = pa.array(_numbers(part["alert_id"]), pa.uint64())
         parts.append(part.append_column("id", ids).drop_columns(["alert_id"]))
@@ -99,11 +93,3 @@ def _first(parts: Sequence[pa.Table]) -> pa.Table:
 
 def _numbers(ids: pa.ChunkedArray) -> list[int]:
     return [int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in ids.to_pylist()]
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=columns, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise StorageError(f"{path} cannot be read: {reason}; `peacewatch verify` says what else is damaged") from error

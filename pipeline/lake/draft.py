@@ -19,8 +19,6 @@ from zarr.codecs import ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from pipeline.dialects.canonical import Mask
-from pipeline.fingerprints import Hashes, Ints
 from pipeline.lake.bins import (
     BIN_MINUTES,
     BINS_A_CHUNK,
@@ -29,10 +27,11 @@ from pipeline.lake.bins import (
     SCORE_STEP,
     VARIABLES,
     Chunk,
-    Floats,
     Grid,
-    add,
+    Ints,
+    Mask,
 )
+from pipeline.lake.sums import Sums
 
 _DIMENSIONS = ("time", "lat", "lon")
 #: A group of its own, so that it is no part of the data set: ids of alerts by the day they were raised.
@@ -40,7 +39,7 @@ _COUNTED = "counted"
 _DAYS_A_CHUNK = 366
 _MAX_BYTES = 256_000_000
 
-Values = dict[str, npt.NDArray[Any]]
+Hashes = npt.NDArray[np.uint64]
 
 
 class Draft:
@@ -48,6 +47,7 @@ class Draft:
 
     def __init__(self, group: zarr.Group, grid: Grid) -> None:
         self._group, self._grid = group, grid
+        self._arrays = {name: array_of(group, name) for name in VARIABLES}
         self._days: list[int] = days_of(group)
         self._dense: dict[tuple[str, Chunk], npt.NDArray[Any]] = {}
         self._bytes = 0
@@ -76,14 +76,14 @@ class Draft:
         group.create_group(_COUNTED)
         return cls(group, grid)
 
-    def add(self, time_us: Ints, lat: Floats, lon: Floats, values: Values) -> int:
-        """Add rows; ``values`` has one of each for some variables. Returns how many lie outside the area."""
-        parts = self._grid.locate(time_us, lat, lon)
+    def add(self, sums: Sums) -> None:
+        """Add rows by their sums."""
+        parts = self._grid.parts(sums.places)
         self._ensure({part.chunk.day for part in parts})
         for part in parts:
-            for name, column in values.items():
-                add(self._chunk(name, part.chunk), VARIABLES[name], part, column)
-        return len(time_us) - sum(len(part.rows) for part in parts)
+            for name, column in sums.values.items():
+                dense = self._chunk(name, part.chunk).reshape(-1)
+                dense[part.at] = VARIABLES[name].combine(dense[part.at], column[part.which])
 
     def count_alerts(self, ids: Hashes, raised: Ints) -> Mask:
         """Which alerts (distinct) were not counted before; they are from now on. ``raised``: day since 1970."""
@@ -101,7 +101,7 @@ class Draft:
 
     def describe(self, attributes: dict[str, Any]) -> None:
         """Set attributes of the whole."""
-        self._group.attrs.update(attributes)
+        self._group.update_attributes(attributes)
 
     def flush(self) -> None:
         """Write everything to the store."""
@@ -111,7 +111,7 @@ class Draft:
     def _chunk(self, name: str, chunk: Chunk) -> npt.NDArray[Any]:
         key = name, chunk
         if key not in self._dense:
-            stored = np.ascontiguousarray(array_of(self._group, name)[self._region(chunk)])
+            stored = np.ascontiguousarray(self._arrays[name][self._region(chunk)])
             dense = stored.view(np.dtype(VARIABLES[name].dtype))  # zarr's own dtypes miss numpy's fast paths
             while self._dense and self._bytes + dense.nbytes > _MAX_BYTES:
                 self._write(next(iter(self._dense)))
@@ -123,7 +123,7 @@ class Draft:
         dense = self._dense.pop(key)
         self._bytes -= dense.nbytes
         name, chunk = key
-        array_of(self._group, name)[self._region(chunk)] = dense
+        self._arrays[name][self._region(chunk)] = dense
 
     def _region(self, chunk: Chunk) -> tuple[slice, slice, slice]:
         return region(self._grid, self._days, chunk)
@@ -133,8 +133,8 @@ class Draft:
         before, after = self._days, sorted({*self._days, *days})
         if before == after:
             return
-        for name in VARIABLES:
-            array_of(self._group, name).resize((len(after) * BINS_A_DAY, self._grid.rows, self._grid.columns))
+        for array in self._arrays.values():
+            array.resize((len(after) * BINS_A_DAY, self._grid.rows, self._grid.columns))
         moves = [(old, new) for old, new in enumerate(map(after.index, before)) if old != new]
         sync(self._move(moves))
         self._days = after

@@ -24,9 +24,9 @@ from pipeline.lake.fleet import REPORT_COLUMNS, Fleet
 from pipeline.lake.heat import HEAT_MINUTES, MINUTE_US, Floats, Heat, HeatGrid, Ints
 from pipeline.lake.tail import File, Position, StartOver, commits_since, is_behind, newest
 from pipeline.rules import is_bad, rule_from_settings
+from pipeline.schema import HOUR_US
 from pipeline.workspace import Workspace
 
-HOUR_US = 3_600_000_000
 #: Without a checkpoint, drones are looked for in the reports of so many hours.
 _REACH_US = 24 * HOUR_US
 #: A drone that was not heard for so long is forgotten.

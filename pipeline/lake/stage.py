@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dialects.canonical import Mask
 from pipeline.durable import sync
-from pipeline.schema import TABLES, is_partitioned
+from pipeline.errors import UsageError
+from pipeline.fingerprints import Mask
+from pipeline.lake.definition import Definition
+from pipeline.lake.kept_sums import KeptSums
+from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, read_parquet, write_parquet
+from pipeline.lake.sums import sum_staged
+from pipeline.schema import SIGHTINGS, TABLES, is_partitioned
 
-#: Few distinct values, or long texts that repeat: worth a dictionary.
-_DICTIONARY = ["drone_id", "status", "action", "words.list.element", "dialect", "reason", "peacescore", "score"]
-#: Rising numbers: their differences are small.
-_DELTA = {"report_id", "time", "accepted_at", "sequence", "position", "revision"}
-#: Columns whose range lets a reader skip a file.
-_RANGES = ["report_id", "time", "lat", "lon"]
+_STAGED = ("identities", "sightings", "rejects", "reports")
+#: A citizen who is seen so often in a group: keys repeat, and are worth a dictionary.
+_REPEATED = 2
+
+#: By days; by no day, if a table has none.
+Parts = Mapping[str | None, pa.Table]
 
 
 @dataclass(frozen=True)
@@ -73,95 +79,84 @@ def choose(batch: Batch, choice: Choice) -> dict[str, pa.Table]:
     return {"identities": people, "sightings": sightings, "rejects": batch.rejects, "reports": reports}
 
 
-def stage(lake: str, batches: Sequence[Batch], choices: Sequence[Choice]) -> dict[str, list[Add]]:
-    """Write what is chosen of the batches below the directory ``lake``, fsynced; one file a table and day."""
+def stage(
+    lake: str, batches: Sequence[Batch], choices: Sequence[Choice], cube: Definition | None = None
+) -> dict[str, list[Add]]:
+    """Write what is chosen of the batches below the directory ``lake``, fsynced; one file a table and day.
+
+    With the definition of the ``cube``, what the rows add to it is kept beside the files for its next refresh.
+    """
     chosen = [choose(batch, choice) for batch, choice in zip(batches, choices, strict=True)]
-    return {
-        table: write(Path(lake) / table, table, pa.concat_tables([tables[table] for tables in chosen]))
-        for table in ("identities", "sightings", "rejects", "reports")
-    }
+    parts = {table: _parts(table, pa.concat_tables([tables[table] for tables in chosen])) for table in _STAGED}
+    people = sum(batch.people.num_rows for batch in batches)
+    repeat = people * _REPEATED <= sum(batch.sightings.num_rows for batch in batches)
+    adds = {table: _write(Path(lake) / table, parts[table], repeat) for table in _STAGED}
+    if cube is not None:
+        with suppress(UsageError):  # an area without a grid, of which the cube itself complains
+            _keep_sums(KeptSums(Path(lake), cube), cube, parts, adds)
+    return adds
+
+
+def _keep_sums(kept: KeptSums, cube: Definition, parts: Mapping[str, Parts], adds: Mapping[str, Sequence[Add]]) -> None:
+    if not kept.wanted():
+        return
+    sightings_of_day = {add.date: add for add in adds["sightings"]}
+    for add in adds["reports"]:
+        sightings = parts["sightings"].get(add.date, SIGHTINGS.empty_table())
+        of_reports, of_sightings = sum_staged(cube, parts["reports"][add.date], sightings)
+        kept.keep(Path(add.path).name, of_reports)
+        if add.date in sightings_of_day:
+            kept.keep(Path(sightings_of_day[add.date].path).name, of_sightings)
 
 
 def write(folder: Path, table: str, rows: pa.Table) -> list[Add]:
     """Write rows of a lake table as Parquet into its folder, one file a day, each fsynced."""
-    adds = []
-    for date, part in _by_date(rows) if is_partitioned(table) else [(None, rows)]:
-        if part.num_rows:
-            adds.append(_write_file(folder, date, part))
-    return adds
+    return _write(folder, _parts(table, rows))
 
 
-def _by_date(rows: pa.Table) -> Iterable[tuple[str | None, pa.Table]]:
-    dates = pc.unique(rows["date"]).to_pylist()
-    for date in sorted(dates):
-        part = rows if len(dates) == 1 else rows.filter(pc.equal(rows["date"], date))
-        yield date, part.drop_columns(["date"])
+def _write(folder: Path, parts: Parts, keys_repeat: bool = False) -> list[Add]:
+    return [_write_file(folder, date, rows, keys_repeat) for date, rows in parts.items() if rows.num_rows]
 
 
-def _write_file(folder: Path, date: str | None, rows: pa.Table) -> Add:
-    relative = _new_name(date)
-    path = folder / relative
+def _parts(table: str, rows: pa.Table) -> Parts:
+    """Rows by their day, in the order of days and without that column."""
+    if not is_partitioned(table):
+        return {None: rows}
+    dates = sorted(pc.unique(rows["date"]).to_pylist())
+    part = (rows if len(dates) == 1 else rows.filter(pc.equal(rows["date"], date)) for date in dates)
+    return {date: each.drop_columns(["date"]) for date, each in zip(dates, part, strict=True)}
+
+
+def _write_file(folder: Path, date: str | None, rows: pa.Table, keys_repeat: bool) -> Add:
+    path = folder / _new_name(date)
     new_folder = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
-    pq.write_table(rows, path, **_writing(rows.schema))
+    stats = write_parquet(path, rows.schema, [rows], STAGED, keys_repeat)
     if new_folder:
         sync(folder)
-    return _durable(folder, relative, date, rows.num_rows, _stats(rows))
+    return _durable(folder, path, date, stats)
 
 
 def merge_files(folder: Path, date: str | None, paths: Sequence[str]) -> Add:
-    """One file with the rows of several of a table and day, in their order, fsynced; one in memory at a time."""
-    relative = _new_name(date)
-    schema = pq.read_schema(folder / paths[0])
-    rows, stats = 0, []
-    with pq.ParquetWriter(folder / relative, schema, **_writing(schema)) as writer:
-        for path in paths:
-            part = pq.read_table(folder / path, partitioning=None).cast(schema)
-            writer.write_table(part)
-            rows += part.num_rows
-            stats.append(_stats(part))
-    ranges = {
-        "minValues": {name: min(stat["minValues"][name] for stat in stats) for name in stats[0]["minValues"]},
-        "maxValues": {name: max(stat["maxValues"][name] for stat in stats) for name in stats[0]["maxValues"]},
-    }
-    return _durable(folder, relative, date, rows, {"numRecords": rows, **ranges, "nullCount": {}})
+    """One file with the rows of several of a table and day, in their order, fsynced; one in memory at a time.
+
+    Raises `StorageError` if one of them is damaged: it must not be written again as if it were whole.
+    """
+    path, first = folder / _new_name(date), folder / paths[0]
+    schema = pq.read_schema(first)
+    parts = (read_parquet(folder / each).cast(schema) for each in paths)
+    return _durable(folder, path, date, write_parquet(path, schema, parts, MERGED, keys_repeat(first)))
 
 
 def _new_name(date: str | None) -> str:
-    name = f"{uuid.uuid4().hex}.zstd.parquet"
+    name = f"{uuid.uuid4().hex}.parquet"
     return f"date={date}/{name}" if date else name
 
 
-def _writing(schema: pa.Schema) -> dict[str, Any]:
-    return {
-        "compression": "zstd",
-        "compression_level": 1,
-        "use_dictionary": [column for column in _DICTIONARY if column.split(".")[0] in schema.names],
-        "column_encoding": dict.fromkeys(_DELTA & set(schema.names), "DELTA_BINARY_PACKED"),
-    }
-
-
-def _durable(folder: Path, relative: str, date: str | None, rows: int, stats: dict[str, Any]) -> Add:
-    path = folder / relative
+def _durable(folder: Path, path: Path, date: str | None, stats: dict[str, Any]) -> Add:
     sync(path)
     sync(path.parent)
-    return Add(relative, path.stat().st_size, rows, date, json.dumps(stats))
-
-
-def _stats(rows: pa.Table) -> dict[str, Any]:
-    least, most = {}, {}
-    for name in _RANGES:
-        if name in rows.column_names:
-            low, high = pc.min_max(rows[name]).values()
-            least[name], most[name] = _plain(low), _plain(high)
-    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": most, "nullCount": {}}
-
-
-def _plain(value: pa.Scalar) -> Any:
-    """A value as Delta's statistics write it: times as RFC 3339."""
-    if pa.types.is_timestamp(value.type):
-        return str(np.datetime64(value.value, "us")) + "Z"
-    return value.as_py()
+    return Add(str(path.relative_to(folder)), path.stat().st_size, stats["numRecords"], date, json.dumps(stats))
 
 
 def action(add: Add, new: bool = True) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
 
 from pipeline.durable import replace, sync
 from pipeline.errors import Conflict, StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
-from pipeline.lake.seen import HOUR_US
+from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes
 from pipeline.lake.stage import Add, action, from_json, to_json, write
-from pipeline.schema import TABLES, TIME, is_partitioned
+from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
 _PLAN = "last-commit.json"
 _SOURCES = "sources.json"
@@ -38,8 +36,6 @@ _LOCK = "writer.lock"
 #: The order of commits: a report is there only when everything of it is.
 _ORDER = ("identities", "sightings", "rejects", "reports")
 _DESK = "desk"
-
-_CHECKPOINT_EVERY = 100
 
 COUNTS = ("reports", "sightings", "rejects", "duplicates")
 
@@ -59,6 +55,9 @@ class Lake:
         self.path = path
         self._lock: TextIO | None = None
         self._tables: dict[str, DeltaTable] = {}
+        # The writer's own: it alone knows without a look what was committed last.
+        self._logs: dict[str, DeltaLog] = {}
+        self._last_plan: dict[str, Any] | None = None
 
     @classmethod
     def open_for_writing(cls, path: Path) -> Lake:
@@ -80,30 +79,26 @@ class Lake:
         lake._lock.flush()
         for name in TABLES:
             lake._create(name)
-        plan = lake._plan()
-        if plan:
-            lake._carry_out(plan)
+            lake._logs[name] = DeltaLog(path / name, lake._opened(name))
+        lake._last_plan = lake._plan()
+        if lake._last_plan:
+            lake._carry_out(lake._last_plan)
         return lake
 
     def close(self) -> None:
-        """Give the writer's lock back."""
+        """Give the writer's lock back; what is read from then on is looked for on disk."""
+        self._logs, self._last_plan = {}, None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def table(self, name: str) -> DeltaTable:
-        """A Delta table, at its newest version; `StorageError` if there is none.
-
-        The writer's own is always the newest: `_write` sees to it.
-        """
+        """A Delta table, at its newest version, to read; `StorageError` if there is none."""
+        if name in self._logs:
+            return self._logs[name].table()
         if name not in self._tables:
-            try:
-                self._tables[name] = DeltaTable(self.path / name)
-            except TableNotFoundError:
-                raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
-            except DeltaError as error:
-                raise StorageError(f"{self.path / name} cannot be opened: {error}; restore it from a backup") from error
-        elif self._lock is None:
+            self._tables[name] = self._opened(name)
+        else:
             self._tables[name].update_incremental()
         return self._tables[name]
 
@@ -126,6 +121,8 @@ class Lake:
 
     def archived(self, source: str, table: str = "reports") -> int:
         """The offset up to which a table holds a log partition."""
+        if table in self._logs:
+            return self._logs[table].transaction(source) or 0
         version: int | None = self.table(table).transaction_version(source)
         return version or 0
 
@@ -150,6 +147,7 @@ class Lake:
             "totals": {name: before[name] + window.counts[name] for name in COUNTS},
         }
         replace(self.path / _PLAN, json.dumps(plan).encode())
+        self._last_plan = plan
         self._carry_out(plan)
 
     def commit_alerts(self, rows: pa.Table) -> None:
@@ -165,8 +163,7 @@ class Lake:
 
     def reports_of_hour(self, hour: int) -> Keys:
         """Fingerprints and event times of the archived reports of an hour (since 1970)."""
-        table = self.table("reports")
-        files = pa.table(table.get_add_actions(flatten=True))
+        files = committed(self.table("reports"))
         begin, end = (pa.scalar(at * HOUR_US, TIME) for at in (hour, hour + 1))
         names = files.column_names
         if "min.time" in names and files.num_rows:
@@ -191,27 +188,46 @@ class Lake:
         File by file: deltalake's own reader leaves threads behind that can abort a process that ends.
         """
         schema = pa.schema([TABLES[name].field(column) for column in columns]).remove_metadata()
-        actions = pa.table(self.table(name).get_add_actions(flatten=True))
-        paths = actions["path"].to_pylist() if actions.num_rows else []
-        parts = [pq.ParquetFile(self.path / name / path).read(columns).select(columns).cast(schema) for path in paths]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        return pa.concat_tables([pa.Table.from_batches([], schema), *self._files(name, schema)])
 
     def known_identities(self) -> Hashes:
-        """Fingerprints of all archived identities."""
-        rows = self.read("identities", ["citizen_key", "citizen_name"])
-        return identity_fingerprints(rows["citizen_key"], rows["citizen_name"])
+        """Fingerprints of all archived identities; their names are in memory a file at a time."""
+        schema = pa.schema([("citizen_key", pa.int64()), ("citizen_name", pa.string())])
+        files = self._files("identities", schema)
+        known = [identity_fingerprints(rows["citizen_key"], rows["citizen_name"]) for rows in files]
+        return np.concatenate([np.array([], np.uint64), *known])
+
+    def _files(self, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The columns of a schema from each committed file of a table."""
+        actions = committed(self.table(name))
+        for path in actions["path"].to_pylist() if actions.num_rows else []:
+            yield pq.ParquetFile(self.path / name / path).read(schema.names).select(schema.names).cast(schema)
 
     def _create(self, name: str) -> None:
         folder = self.path / name
         if not DeltaTable.is_deltatable(str(folder)):
             table = DeltaTable.create(
-                folder, schema=TABLES[name], name=name, partition_by=["date"] if is_partitioned(name) else None
+                folder,
+                schema=TABLES[name],
+                name=name,
+                partition_by=["date"] if is_partitioned(name) else None,
+                configuration=RETENTION,
             )
-            self._sync_log(name, table.version())
-            sync(folder)
-            sync(self.path)
+            log = folder / "_delta_log"
+            for made in (log / f"{table.version():020}.json", log, folder, self.path):
+                sync(made)
+
+    def _opened(self, name: str) -> DeltaTable:
+        try:
+            return DeltaTable(self.path / name)
+        except TableNotFoundError:
+            raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
+        except DeltaError as error:
+            raise StorageError(f"{self.path / name} cannot be opened: {error}; restore it from a backup") from error
 
     def _plan(self) -> dict[str, Any] | None:
+        if self._last_plan is not None:
+            return self._last_plan
         file = self.path / _PLAN
         try:
             return dict(json.loads(file.read_text("utf-8"))) if file.exists() else None
@@ -221,60 +237,22 @@ class Lake:
     def _carry_out(self, plan: dict[str, Any]) -> None:
         adds = from_json(plan["adds"])
         for name in _ORDER:
-            table = self.table(name)
-            behind = {s: stop for s, stop in plan["stops"].items() if (table.transaction_version(s) or -1) < stop}
-            if behind:
+            log = self._logs[name]
+            behind = {s: stop for s, stop in plan["stops"].items() if (log.transaction(s) or -1) < stop}
+            # A table with nothing new need not say so; the offset that counts is that of the reports.
+            if behind and (adds[name] or name == _ORDER[-1]):
                 self._append(name, adds[name], behind)
 
     def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
         """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""
-        now = int(time.time() * 1000)
-        removes = [
-            RemoveAction(path, False, now, size=size, partition_values={"date": date} if date else {})
-            for path, size, date in removed
-        ]
-        self._write(name, [AddAction(**action(merged, new=False)), *removes], CommitProperties())
+        self._logs[name].append([add(action(merged, new=False)), *removes(removed)])
 
     def remove_leftovers(self, name: str, older_than_h: int) -> int:
         """Delete files that no longer, or never, became part of a table; returns how many."""
-        gone = self.table(name).vacuum(older_than_h, dry_run=False, enforce_retention_duration=False, full=True)
-        return len(gone)
+        return len(self._logs[name].vacuum(older_than_h))
 
     def _append(self, name: str, adds: list[Add], versions: Mapping[str, int]) -> None:
-        transactions = [Transaction(source, version) for source, version in versions.items()]
-        self._write(name, [AddAction(**action(add)) for add in adds], CommitProperties(app_transactions=transactions))
-
-    def _write(self, name: str, actions: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
-        table = self.table(name)
-        try:
-            table.create_write_transaction(
-                actions,
-                mode="append",
-                schema=table.schema(),
-                partition_by=["date"] if is_partitioned(name) else None,
-                commit_properties=properties,
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False),
-            )
-        except DeltaError as error:
-            raise StorageError(f"the archive's table {name} did not take a commit: {error}") from error
-        table.update_incremental()
-        self._sync_log(name, table.version())
-        if table.version() % _CHECKPOINT_EVERY == 0:
-            self._checkpoint(name, table)
-
-    def _checkpoint(self, name: str, table: DeltaTable) -> None:
-        """Sum up a table's log, durably: readers trust a checkpoint, so it may not be torn."""
-        log = self.path / name / "_delta_log"
-        table.create_checkpoint()
-        for file in log.glob(f"{table.version():020}.checkpoint*.parquet"):
-            sync(file)
-        sync(log / "_last_checkpoint")
-        sync(log)
-
-    def _sync_log(self, name: str, version: int) -> None:
-        log = self.path / name / "_delta_log"
-        sync(log / f"{version:020}.json")
-        sync(log)
+        self._logs[name].append([add(action(each)) for each in adds], versions)
 
 
 def read_rejects(lake: Lake, limit: int | None = None) -> Iterator[dict[str, Any]]:

@@ -55,15 +55,11 @@ class StartOver(StorageError):
 
 def newest(table: Path) -> Commit:
     """All files of a table's newest version; none, at the position before the first, if there is no table yet."""
-    try:
-        delta = DeltaTable(table)
-        position = Position(str(delta.metadata().id), delta.version())
-        actions = pa.table(delta.get_add_actions(flatten=True))
-    except TableNotFoundError:
+    delta = _opened(table)
+    if delta is None:
         return Commit(Position(), ())
-    except DeltaError as error:
-        raise StorageError(f"{table} cannot be opened: {error}; restore it from a backup") from error
-    return Commit(position, tuple(_files(table, actions)) if actions.num_rows else ())
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    return Commit(_position(delta), tuple(_files(table, actions)) if actions.num_rows else ())
 
 
 def commits_since(table: Path, position: Position) -> Iterator[Commit]:
@@ -72,7 +68,7 @@ def commits_since(table: Path, position: Position) -> Iterator[Commit]:
     Raises `StartOver` if rows that were read are gone from the table, or commits after ``position`` are.
     """
     log = table / "_delta_log"
-    table_id = _table_id(log, position.table_id)
+    table_id = _table_id(table)
     if table_id != (position.table_id or table_id):
         raise StartOver(f"{table} is another table than was read before")
     version = position.version
@@ -83,13 +79,28 @@ def commits_since(table: Path, position: Position) -> Iterator[Commit]:
         added = [action["add"] for action in actions if "add" in action]
         files = tuple(_file(table, add) for add in added if add.get("dataChange", True))
         yield Commit(Position(table_id, version), files)
-    if version >= 0 and not _name(log, version).exists():
-        raise StartOver(f"the log of {table} has no version {version} any more")
+    # A table that is there has the version that was read, or the first, unless its log was tidied up since.
+    if table_id and not _name(log, max(version, 0)).exists():
+        raise StartOver(f"the log of {table} has no version {max(version, 0)} any more")
 
 
 def is_behind(table: Path, position: Position, commits: int) -> bool:
     """Whether at least so many commits came after a position."""
     return _name(table / "_delta_log", position.version + commits).exists()
+
+
+def _opened(table: Path) -> DeltaTable | None:
+    """A table at its newest version; None if there is none yet."""
+    try:
+        return DeltaTable(table)
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        raise StorageError(f"{table} cannot be opened: {error}; restore it from a backup") from error
+
+
+def _position(delta: DeltaTable) -> Position:
+    return Position(str(delta.metadata().id), delta.version())
 
 
 def _name(log: Path, version: int) -> Path:
@@ -108,12 +119,13 @@ def _read(log: Path, version: int) -> list[dict[str, Any]] | None:
         raise StorageError(f"{_name(log, version)} is torn ({error}): restore it from a backup") from None
 
 
-def _table_id(log: Path, believed: str) -> str:
-    """The id of a table, from its first commit; ``believed`` if that was tidied away or is still to come."""
-    for action in _read(log, 0) or []:
+def _table_id(table: Path) -> str:
+    """The id of a table, from its first commit, or a checkpoint if that was tidied away; empty without a table."""
+    for action in _read(table / "_delta_log", 0) or []:
         if "metaData" in action:
             return str(action["metaData"]["id"])
-    return believed
+    delta = _opened(table)
+    return "" if delta is None else _position(delta).table_id
 
 
 def _file(table: Path, add: dict[str, Any]) -> File:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.lake.kept_sums import remove_leftovers
 from pipeline.lake.stage import Add, merge_files
 from pipeline.lake.tables import Lake
 from pipeline.schema import TABLES
@@ -90,6 +91,7 @@ def commit(lake: Lake, merge: Merge, merged: Add) -> None:
     """Let a merged file take the place of its parts."""
     removed = [(file.path, file.size, file.date) for file in merge.files]
     lake.swap(merge.table, removed, merged)
+    remove_leftovers(lake.path)
 
 
 def compact(path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def compact(path: Path, progress: Callable[[int, int], None] | None = None) -> d
         merges = plan_all(lake, least=2)
         _each(merges, lambda merge: commit(lake, merge, carry_out(path, merge)), progress)
         leftovers = sum(lake.remove_leftovers(table, _LEFTOVERS_H) for table in TABLES)
+        remove_leftovers(path)
         return {"merged": sum(len(merge.files) for merge in merges), "into": len(merges), "removed": leftovers}
     finally:
         lake.close()

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from pipeline.desk.audit import Actor
 from pipeline.desk.office import Office
-from pipeline.desk.watched import relevant
 from pipeline.dialects import Decoded, decode, load_dialect
 from pipeline.fingerprints import identity_fingerprints, report_fingerprints
 from pipeline.lake.seen import SeenIdentities, SeenReports
 from pipeline.lake.stage import Batch, Choice, stage
 from pipeline.lake.tables import Lake, Window
 from pipeline.log import Chunk, Log
+from pipeline.recoveries import relevant
 from pipeline.rules import rule_from_settings, screen
 from pipeline.sample.officers import Deed, Officers
 from pipeline.schema import OFFSET_BITS, report_id_base

@@ -1,0 +1,174 @@
+"""The log of one Delta table, as its only writer appends to it.
+
+A commit costs the same however many there were: it is one new file, and what it follows is
+known. (deltalake lists the whole log before and after each of its own.) The protocol asks for
+little here: a JSON action a line, in a file that must not exist yet. Checkpoints, tidying up
+and all reading are deltalake's. Each commit is durable when it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from pipeline.durable import sync
+from pipeline.errors import StorageError
+
+#: Commits between checkpoints: who opens a table reads a checkpoint and at most so many files.
+CHECKPOINT_EVERY = 100
+#: How long files of the log stay that a checkpoint sums up: readers that are further behind start over.
+RETENTION = {"delta.logRetentionDuration": "interval 7 days"}
+
+Action = Mapping[str, Any]
+
+
+class DeltaLog:
+    """The log of a table that is there. Whoever has one must be the only one that adds to the table.
+
+    Rows may be deleted by other tools meanwhile, as long as what they touch is not being merged.
+    """
+
+    def __init__(self, path: Path, table: DeltaTable) -> None:
+        self._path, self._log = path, path / "_delta_log"
+        self._table = table
+        self._refreshing = threading.Lock()
+        self._transactions: dict[str, int | None] = {}
+        self.version: int = table.version()
+        for draft in self._log.glob("_commit_*.json.tmp"):
+            draft.unlink()
+
+    def table(self) -> DeltaTable:
+        """The table at its newest version, to read; safe for several threads."""
+        with self._refreshing:
+            if self._table.version() != self.version:
+                self._table.update_incremental()
+            return self._table
+
+    def transaction(self, source: str) -> int | None:
+        """How far a source's transactions have come; None if there was none."""
+        if source not in self._transactions:
+            self._transactions[source] = self.table().transaction_version(source)
+        return self._transactions[source]
+
+    def append(self, actions: Iterable[Action], transactions: Mapping[str, int] | None = None) -> None:
+        """Commit actions, and how far sources have come with them, as the next version.
+
+        Raises `StorageError` if somebody else has moved these sources or removed the same files, or the disk refuses.
+        """
+        actions, moved = list(actions), dict(transactions or {})
+        told = {"operation": "WRITE", "operationParameters": {"mode": "Append"}, "engineInfo": "peacewatch"}
+        lines = [
+            {"commitInfo": {"timestamp": _now_ms(), **told}},
+            *actions,
+            *({"txn": {"appId": source, "version": version}} for source, version in moved.items()),
+        ]
+        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        while not self._create(self.version + 1, content):
+            self._catch_up({action["remove"]["path"] for action in actions if "remove" in action}, moved)
+        self.version += 1
+        self._transactions |= moved
+        if self.version % CHECKPOINT_EVERY == 0:
+            self._checkpoint()
+
+    def vacuum(self, older_than_h: int) -> list[str]:
+        """Delete the files that no longer, or never, became part of the table; returns their paths."""
+        table = self.table()
+        gone = table.vacuum(older_than_h, dry_run=False, enforce_retention_duration=False, full=True)
+        table.update_incremental()
+        self.version = table.version()  # it has told of it in the log
+        return gone
+
+    def _create(self, version: int, content: bytes) -> bool:
+        """Make a file of the log, whole and durable; False if there is one already."""
+        final = self._log / f"{version:020}.json"
+        draft = self._log / f"_commit_{uuid4()}.json.tmp"  # named so that readers pass over it
+        try:
+            draft.write_bytes(content)
+            sync(draft)
+            try:
+                os.link(draft, final)
+            finally:
+                draft.unlink()
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StorageError(f"{final} could not be written ({error.strerror}): check the disk") from error
+        sync(self._log)
+        return True
+
+    def _catch_up(self, removed: set[str], moved: Mapping[str, int]) -> None:
+        """Take note of what another tool committed; `StorageError` if what follows would contradict it."""
+        with self._refreshing:
+            self._table.update_incremental()
+            self.version = self._table.version()
+            if any(self._table.transaction_version(source) != self._transactions.get(source) for source in moved):
+                raise StorageError(f"another process archives to {self._path}: stop one of them, then `run` again")
+            paths = set(committed(self._table)["path"].to_pylist()) if removed else set()
+        if not removed <= paths:
+            raise StorageError(f"files of {self._path} that were to be merged are gone: `run` again, which looks anew")
+
+    def _checkpoint(self) -> None:
+        """Sum up the log, durably: readers trust a checkpoint, so it may not be torn. Then let old files of it go."""
+        try:
+            table = self.table()
+            table.create_checkpoint()
+            for file in self._log.glob(f"{self.version:020}.checkpoint*.parquet"):
+                sync(file)
+            sync(self._log / "_last_checkpoint")
+            sync(self._log)
+            table.cleanup_metadata()
+            with self._refreshing:
+                self._table = DeltaTable(self._path)  # what it held of versions before goes too
+        except DeltaError as error:
+            raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
+
+
+def committed(table: DeltaTable) -> pa.Table:
+    """The files of a table: path, size_bytes, num_records, and ``partition.``, ``min.`` and ``max.`` columns."""
+    # `pa.table` would import pandas only to ask whether it is given one of its frames.
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+
+
+def add(arguments: Mapping[str, Any]) -> Action:
+    """The action that adds a file, from the arguments of deltalake's ``AddAction``."""
+    return {
+        "add": {
+            "path": arguments["path"],
+            "partitionValues": arguments["partition_values"],
+            "size": arguments["size"],
+            "modificationTime": arguments["modification_time"],
+            "dataChange": arguments["data_change"],
+            "stats": arguments["stats"],
+        }
+    }
+
+
+def removes(files: Sequence[tuple[str, int, str | None]]) -> list[Action]:
+    """The actions that take files (path, size, date) out of a table that keeps their rows elsewhere."""
+    return [
+        {
+            "remove": {
+                "path": path,
+                "deletionTimestamp": _now_ms(),
+                "dataChange": False,
+                "extendedFileMetadata": True,
+                "partitionValues": {"date": date} if date else {},
+                "size": size,
+            }
+        }
+        for path, size, date in files
+    ]
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,149 @@
+"""Sets of keys, and what is compiled for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import types
+
+from pipeline.compiled import kernel
+from pipeline.fingerprints import Hashes, Ints
+from pipeline.lake.keyset import KeySet
+from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
+
+NOTHING = np.array([], np.uint64), np.array([], np.int64)
+#: At both ends, beside one another, and with the same high bits: where tables go wrong.
+_HASHES = st.sampled_from([0, 1, 2, 3, 2**32, 2**32 + 1, 2**63, 2**64 - 2, 2**64 - 1, 0x9E3779B97F4A7C15 - 1])
+_KEYS = st.tuples(st.one_of(_HASHES, st.integers(0, 2**64 - 1)), st.sampled_from([0, 1, 2**32 - 1]))
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.lists(_KEYS, max_size=120), max_size=6))
+def test_a_key_is_new_exactly_the_first_time(batches: list[list[tuple[int, int]]]) -> None:
+    keys, held = KeySet(), set()
+    for batch in batches:
+        hashes, numbers = np.array([key[0] for key in batch], np.uint64), np.array([key[1] for key in batch], np.uint32)
+        expected = [key not in held and key not in batch[:at] for at, key in enumerate(batch)]
+        assert keys.add(hashes, numbers).tolist() == expected
+        held |= set(batch)
+        assert len(keys) == len(held)
+
+
+def test_a_large_set_holds_what_it_was_given_and_is_as_small_as_promised() -> None:
+    random = np.random.default_rng(1)
+    hashes = random.integers(0, 2**64, 300_000, dtype=np.uint64)
+    numbers = random.integers(0, 2**32, len(hashes)).astype(np.uint32)
+    keys = KeySet()
+    for first in range(0, len(hashes), 7_000):
+        part = slice(first, first + 7_000)
+        assert keys.add(hashes[part], numbers[part]).all()
+        assert first < 10_000 or keys.nbytes <= 24.5 * len(keys)
+    assert not keys.add(hashes, numbers).any()
+    assert keys.add(hashes, numbers + np.uint32(1)).all()
+
+
+def test_copies_alone_do_not_make_a_set_grow() -> None:
+    hashes, numbers = np.arange(1_000, dtype=np.uint64) << np.uint64(54), np.zeros(1_000, np.uint32)
+    keys = KeySet()
+    keys.add(hashes, numbers)
+    keys.add(hashes, numbers)
+    size = keys.nbytes
+    for _ in range(50):
+        assert not keys.add(hashes, numbers).any()
+    assert (len(keys), keys.nbytes) == (1_000, size)
+
+
+def test_reports_of_the_same_fingerprint_are_told_apart_by_their_times() -> None:
+    seen = SeenReports(lambda hour: NOTHING)
+    times = np.array([-1, 0, HOUR_US - 1, HOUR_US, 5 * HOUR_US, -HOUR_US])
+    hashes = np.full(len(times), 7, np.uint64)
+    assert seen.select((hashes, times), 1).all()
+    assert not seen.select((hashes, times[::-1].copy()), 2).any()
+
+
+def hours_of_keys(hours: int, reports: int) -> list[tuple[Hashes, Ints]]:
+    """Made-up reports of some hours."""
+    random = np.random.default_rng(3)
+    return [
+        (random.integers(0, 2**64, reports, dtype=np.uint64), random.integers(0, HOUR_US, reports) + hour * HOUR_US)
+        for hour in range(hours)
+    ]
+
+
+def test_hours_without_a_place_in_memory_are_still_known_from_disk(tmp_path: Path) -> None:
+    loaded: list[int] = []
+
+    def load(hour: int) -> tuple[Hashes, Ints]:
+        loaded.append(hour)
+        return NOTHING
+
+    seen = SeenReports(load, max_bytes=0, folder=tmp_path)
+    hours = hours_of_keys(5, 1_000)
+    for window, (hashes, times) in enumerate(hours):
+        assert seen.select((hashes[:900], times[:900]), window).all()
+        seen.committed(window)
+    for window, keys in enumerate(hours, len(hours)):
+        assert seen.select(keys, window).nonzero()[0].tolist() == list(range(900, 1_000))
+        assert not seen.select(keys, window).any()
+        seen.committed(window)
+    assert loaded == [0, 1, 2, 3, 4], "each hour was read from the archive once"
+    assert not list(tmp_path.iterdir()), "a crash leaves nothing behind"
+
+
+@pytest.mark.parametrize("room", ["no folder", "no disk"])
+def test_hours_are_forgotten_and_loaded_again_if_there_is_no_room_on_disk_either(tmp_path: Path, room: str) -> None:
+    hours = hours_of_keys(3, 1_000)
+    loaded: list[int] = []
+    stored: dict[int, tuple[Hashes, Ints]] = {}
+
+    def load(hour: int) -> tuple[Hashes, Ints]:
+        loaded.append(hour)
+        return stored.get(hour, NOTHING)
+
+    folder = tmp_path / "missing" if room == "no folder" else tmp_path
+    seen = SeenReports(load, max_bytes=0, folder=folder, max_disk_bytes=0)
+    for window, keys in enumerate(hours):
+        assert seen.select(keys, window).all()
+        stored[window] = keys
+        seen.committed(window)
+    for window, keys in enumerate(hours, len(hours)):
+        assert not seen.select(keys, window).any()
+        seen.committed(window)
+    assert loaded == [0, 1, 2, 0, 1, 2]
+
+
+def test_hours_of_windows_that_are_not_committed_stay_in_memory() -> None:
+    loaded: list[int] = []
+
+    def load(hour: int) -> tuple[Hashes, Ints]:
+        loaded.append(hour)
+        return NOTHING
+
+    seen = SeenReports(load, max_bytes=0)
+    hours = hours_of_keys(3, 100)
+    for window, keys in enumerate(hours):
+        seen.select(keys, window + 10)
+        seen.committed(9)
+    for keys in hours:
+        assert not seen.select(keys, 20).any()
+    assert loaded == [0, 1, 2]
+
+
+def test_many_identities_are_known_from_the_start() -> None:
+    known = np.random.default_rng(2).integers(0, 2**64, 50_000, dtype=np.uint64)
+    identities = SeenIdentities(known)
+    asked = np.concatenate([known[:10], [np.uint64(3), np.uint64(3)], known[-10:]])
+    assert identities.select(asked).nonzero()[0].tolist() == [10]
+
+
+def test_without_a_place_for_a_cache_functions_are_compiled_all_the_same() -> None:
+    space: dict[str, object] = {}
+    exec("def double(x):\n    return 2 * x", space)  # it has no file, and so no place beside it either
+    double: Any = kernel(types.int64(types.int64))(space["double"])  # type: ignore[type-var]
+    assert double(21) == 42
+    assert double.signatures, "it was compiled"
