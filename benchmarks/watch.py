@@ -48,7 +48,7 @@ def role_of(command: Sequence[str], nice: int, is_root: bool) -> str:
     if is_root:
         return "driver"
     words = " ".join(command)
-    if "scheduler" in words:
+    if "scheduler" in words or "pipeline.local_cluster" in words:
         return "scheduler"
     if "resource_tracker" in words:
         return "other"

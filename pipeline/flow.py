@@ -284,4 +284,5 @@ def make_job(workspace: Workspace, log: Log, lake: Lake, screened: dict[str, int
         secret=workspace.secret,
         max_report_bytes=settings.reports.max_report_kb * 1024,
         rule=rule_from_settings(settings.rules),
+        cube=Cube.of(workspace).definition,
     )

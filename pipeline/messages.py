@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.dialects import Dialect
 from pipeline.fingerprints import Hashes, Ints, Mask
+from pipeline.lake.definition import Definition
 from pipeline.log import Slice
 from pipeline.recoveries import KeyFilter
 from pipeline.rules import ScoreRule
@@ -32,6 +33,7 @@ class Job:
     secret: str
     max_report_bytes: int
     rule: ScoreRule
+    cube: Definition
 
 
 class Shared(Generic[_T]):

@@ -41,12 +41,14 @@ _T = TypeVar("_T")
 class DecodedSlice:
     """A slice in canonical tables, as it waits on a worker; and its distinct identities.
 
-    ``people`` are their fingerprints, rising; ``person`` is a row of ``tables.people`` for each.
+    ``people`` are their fingerprints, rising; ``person`` is a row of ``tables.people`` for each. Whoever the
+    driver knows may be left out; ``distinct`` is how many there are.
     """
 
     tables: Decoded
     people: Hashes
     person: Ints
+    distinct: int
 
 
 @lru_cache(maxsize=4)
@@ -99,7 +101,7 @@ def screen_slice(recipe: Recipe, shared: Shared[Job], watched: Keys) -> Screened
     fingerprints = report_fingerprints(reports["drone_id"], times, reports["sequence"])
     unknown = ~_KNOWN.holds(job.run, decoded.people)
     people, person = decoded.people[unknown], decoded.person[unknown]
-    _HELD.keep(_place(recipe, job), DecodedSlice(decoded.tables, people, person), _size(decoded))
+    _HELD.keep(_place(recipe, job), DecodedSlice(decoded.tables, people, person, decoded.distinct), _size(decoded))
     return Screened(
         get_worker().address,
         packed(screened.findings),
@@ -131,7 +133,7 @@ def stage_slices(
         Choice(selection.reports, np.isin(slice.people, selection.people, assume_unique=True))
         for slice, selection in zip(slices, selections, strict=True)
     ]
-    adds = stage(lake, [_batch(slice) for slice in slices], choices)
+    adds = stage(lake, [_batch(slice) for slice in slices], choices, job.cube)
     for slice in slices:
         # Who chose among them has seen them all.
         _KNOWN.add(job.run, slice.people)
@@ -179,7 +181,7 @@ def _lines_to_reject(log: Log, slice: Slice, reason: str) -> tuple[list[bytes], 
 def _with_identities(tables: Decoded) -> DecodedSlice:
     fingerprints = identity_fingerprints(tables.people["citizen_key"], tables.people["citizen_name"])
     people, person = np.unique(fingerprints, return_index=True)
-    return DecodedSlice(tables, people, person)
+    return DecodedSlice(tables, people, person, len(people))
 
 
 @_never_raises
@@ -190,7 +192,8 @@ def merge_on_worker(lake: Path, merge: Merge) -> Add:
 
 def _batch(decoded: DecodedSlice) -> Batch:
     tables = decoded.tables
-    return Batch(tables.reports, tables.sightings, tables.people.take(pa.array(decoded.person)), tables.rejects)
+    people = tables.people.take(pa.array(decoded.person))
+    return Batch(tables.reports, tables.sightings, people, tables.rejects, decoded.distinct)
 
 
 def warm_up() -> None:

@@ -146,6 +146,7 @@ def test_the_table_names_what_was_wrong_and_the_picture_has_a_bar_for_each() -> 
     [
         (["python", "-m", "pipeline.cli", "run"], 0, True, "driver"),
         (["dask", "scheduler"], 0, False, "scheduler"),
+        (["python", "-m", "pipeline.local_cluster", "2", "2"], 0, False, "scheduler"),
         (["python", "-c", "from multiprocessing.spawn import spawn_main"], 0, False, "worker"),
         (["python", "-c", "from multiprocessing.spawn import spawn_main"], 15, False, "cube"),
         (["python", "-c", "from multiprocessing.resource_tracker import main"], 0, False, "other"),

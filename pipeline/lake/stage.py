@@ -59,6 +59,7 @@ class Batch:
     sightings: pa.Table
     people: pa.Table
     rejects: pa.Table
+    distinct: int | None = None  # identities seen, if ``people`` leaves some out
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def stage(
     """
     chosen = [choose(batch, choice) for batch, choice in zip(batches, choices, strict=True)]
     parts = {table: _parts(table, pa.concat_tables([tables[table] for tables in chosen])) for table in _STAGED}
-    people = sum(batch.people.num_rows for batch in batches)
+    people = sum(batch.people.num_rows if batch.distinct is None else batch.distinct for batch in batches)
     repeat = people * _REPEATED <= sum(batch.sightings.num_rows for batch in batches)
     adds = {table: _write(Path(lake) / table, parts[table], repeat) for table in _STAGED}
     if cube is not None:
