@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +21,9 @@ from pipeline.dialects import Checked, builtin_dialects, check, workspace_dialec
 from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
 from pipeline.intake import head
 from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, unavailable
-from pipeline.intake.batcher import Batcher
+from pipeline.intake.batcher import Batcher, is_small
 from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
+from pipeline.intake.bulk import Bulk
 from pipeline.intake.keyring import Keyring
 from pipeline.intake.metrics import Metrics
 from pipeline.log import open_log
@@ -33,7 +35,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LEAST_HELD_BYTES = 256_000_000
-_UNPACK_INLINE_BYTES = 4_096  # of packed data; more may hide more, and is unpacked in a thread
+_INLINE_BYTES = 64_000  # of a body that is read without handing it to a thread; a packed one may hide any number
+_THREADS = max(2, os.cpu_count() or 1)  # for large bodies
+_BUSY_S = 0.6  # with the two groups before it, a request hears within 2 s that the log is locked
 
 _logger = logging.getLogger("peacewatch.gateway")
 
@@ -56,10 +60,12 @@ class Gateway:
         self._dialects = {name: workspace_dialect(workspace, name) for name in self._builtin} | {own.name: own}
         self._keys = Keys(workspace.desk_url)
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
-        self._log = open_log(workspace.log_url, settings.log)
+        self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
         # One partition a process keeps each drone's reports in order.
         self._group = GroupCommit(self._log, partition=os.getpid() % self._log.partitions)
-        self._batcher = Batcher(self._check, self._group)
+        self._threads = ThreadPoolExecutor(_THREADS, "bodies")
+        self._batcher = Batcher(self._check, self._group, self._threads)
+        self._bulk = Bulk(self._check, self._group, self._threads)
         self._held_bytes = 0
         self._metrics = Metrics()
         self._background: list[asyncio.Task[None]] = []
@@ -75,6 +81,8 @@ class Gateway:
             answer = await self._answer(scope, receive)
         except _Gone:
             return
+        except asyncio.CancelledError:
+            answer = unavailable("the gateway is closing down and could not finish this request: send it again")
         except Exception:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             answer = refusal(500, "the gateway failed on this request: try again, and tell its operator if it recurs")
@@ -85,6 +93,7 @@ class Gateway:
 
     def close(self) -> None:
         """Write what is queued, and release everything."""
+        self._threads.shutdown(cancel_futures=True)
         self._group.close()
         self._log.close()
         self._keys.close()
@@ -115,7 +124,10 @@ class Gateway:
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
-            self._metrics.queue_requests, self._metrics.queue_bytes = self._batcher.waiting, self._held_bytes
+            self._metrics.queue_requests, self._metrics.queue_bytes = (
+                self._batcher.waiting + self._bulk.waiting,
+                self._held_bytes,
+            )
             return self._metrics.answer()
         return Answer(200, b'{"status":"ok"}') if path == "/healthz" else await self._readiness()
 
@@ -142,13 +154,15 @@ class Gateway:
         try:
             packed = await self._read(receive)
             held += len(packed)
-            if wanted.encoding == "identity" or len(packed) <= _UNPACK_INLINE_BYTES:
+            if wanted.encoding == "identity" and len(packed) <= _INLINE_BYTES:
                 body = self._lines(packed, wanted)
             else:
-                body = await asyncio.to_thread(self._lines, packed, wanted)
+                loop = asyncio.get_running_loop()
+                body = await loop.run_in_executor(self._threads, self._lines, packed, wanted)
             self._hold(len(body.data))
             held += len(body.data)
-            verdict = await self._batcher.put(body, wanted.dialect)
+            store = self._batcher if is_small(body) else self._bulk
+            verdict = await store.put(body, wanted.dialect)
         except TooLarge as error:
             return refusal(413, error.message)
         except BadInput as error:
@@ -160,8 +174,8 @@ class Gateway:
             return unavailable(error.message)
         finally:
             self._held_bytes -= held
-        self._metrics.count_reports(verdict.accepted, len(verdict.rejects), len(body.data))
-        return taken(verdict, is_array=bool(verdict.rejects) and is_array(body))
+        self._metrics.count_reports(verdict.accepted, verdict.rejected, len(body.data))
+        return taken(verdict, is_array=bool(verdict.rejected) and is_array(body))
 
     async def _read(self, receive: Receive) -> bytes:
         """The body as it is sent; what it returns is held."""

@@ -1,8 +1,9 @@
 """What uvicorn leaves open to slow or endless clients, closed.
 
 A request's head has a size; head and body each have a time in which they must
-come, and a body that goes on after its answer is cut off. What is not HTTP gets
-its 400 as JSON. A request that comes in one piece costs no timer.
+come, and a body that goes on after its answer is cut off. Fields behind a body
+(trailers) are not taken for headers. What is not HTTP gets its 400 as JSON. A
+request that comes in one piece costs no timer.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from pipeline.intake.answers import refusal
 HEAD_S = 10.0
 HEAD_BYTES = 65_536
 BODY_S = 30.0
+_HEAD_TOO_LARGE = f"the head of this request is over {HEAD_BYTES} bytes: send less in headers"
 
 
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 on one connection, with deadlines."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _head_bytes = 0
+    _head_bytes = 0  # of the fields of this request that have been read
+    _piece_bytes = 0  # of whatever came before the end of this request's head
     _in_head = True
     _in_body = False
 
@@ -38,15 +41,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads or bodies."""
+        if not self._in_body:
+            self._piece_bytes += len(data)
         super().data_received(data)
         if not self._in_head and not self._in_body:
             self._disarm()
             return
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(400, f"the head of this request is over {HEAD_BYTES} bytes: send less in headers")
-                return
+        if self._in_head and self._piece_bytes > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(400, _HEAD_TOO_LARGE)
+            return
         if self._deadline is None:
             self._deadline = self.loop.call_later(
                 *((HEAD_S, self._close) if self._in_head else (BODY_S, self._give_up))
@@ -58,9 +61,21 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """A piece of a request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of a trailer."""
+        self._count(len(name) + len(value) + 4)
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The last byte of a head."""
         self._in_head, self._in_body = False, True
+        self._piece_bytes = 0
         self._disarm()
         super().on_headers_complete()
 
@@ -70,8 +85,13 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, and hang up."""
-        self._refuse(400, msg)
+        """Answer what is not HTTP or too large, and hang up."""
+        self._refuse(400, _HEAD_TOO_LARGE if self._head_bytes > HEAD_BYTES else msg)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            raise ValueError(_HEAD_TOO_LARGE)  # ends the parser, which ends in `send_400_response`
 
     def _give_up(self) -> None:
         if self.cycle.response_started or self.pipeline:
