@@ -26,6 +26,7 @@ from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large
 from pipeline.intake.bulk import Bulk
 from pipeline.intake.keyring import Keyring
 from pipeline.intake.metrics import Metrics
+from pipeline.intake.tally import Tally
 from pipeline.log import open_log
 from pipeline.log.group import GroupCommit
 from pipeline.workspace import Workspace
@@ -37,6 +38,7 @@ Send = Callable[[Message], Awaitable[None]]
 _LEAST_HELD_BYTES = 256_000_000
 _INLINE_BYTES = 64_000  # of a body that is read without handing it to a thread; a packed one may hide any number
 _THREADS = max(2, os.cpu_count() or 1)  # for large bodies
+_GAUGE_S = 0.5
 _BUSY_S = 0.6  # with the two groups before it, a request hears within 2 s that the log is locked
 
 _logger = logging.getLogger("peacewatch.gateway")
@@ -49,7 +51,8 @@ class _Gone(Exception):
 class Gateway:
     """An ASGI app on a workspace. Raises `PeacewatchError` if the workspace cannot be used."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, numbers: Tally, worker: int = 0) -> None:
+        """``numbers`` are shared with the gateway's other processes, of which this is number ``worker``."""
         settings = workspace.settings
         self._max_body_bytes = int(settings.gateway.max_body_mb * 1e6)
         self._max_held_bytes = max(_LEAST_HELD_BYTES, 4 * self._max_body_bytes)
@@ -62,12 +65,12 @@ class Gateway:
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
         self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
         # One partition a process keeps each drone's reports in order.
-        self._group = GroupCommit(self._log, partition=os.getpid() % self._log.partitions)
+        self._group = GroupCommit(self._log, partition=worker % self._log.partitions)
         self._threads = ThreadPoolExecutor(_THREADS, "bodies")
         self._batcher = Batcher(self._check, self._group, self._threads)
         self._bulk = Bulk(self._check, self._group, self._threads)
         self._held_bytes = 0
-        self._metrics = Metrics()
+        self._metrics = Metrics(numbers)
         self._background: list[asyncio.Task[None]] = []
         # The first check imports and builds what all others use: not at a client's expense.
         self._check(b"{}\n", self._default_dialect)
@@ -101,6 +104,7 @@ class Gateway:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._batcher.start()
+        self._background.append(asyncio.create_task(self._keep_gauging()))
         if self._keyring is not None:
             self._background.append(asyncio.create_task(self._keyring.keep_fresh()))
         await send({"type": "lifespan.startup.complete"})
@@ -124,12 +128,18 @@ class Gateway:
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
-            self._metrics.queue_requests, self._metrics.queue_bytes = (
-                self._batcher.waiting + self._bulk.waiting,
-                self._held_bytes,
-            )
+            self._gauge()
             return self._metrics.answer()
         return Answer(200, b'{"status":"ok"}') if path == "/healthz" else await self._readiness()
+
+    def _gauge(self) -> None:
+        self._metrics.gauge(self._batcher.waiting + self._bulk.waiting, self._held_bytes)
+
+    async def _keep_gauging(self) -> None:
+        """Tell the gateway's other processes how things are, for ever."""
+        while True:
+            self._gauge()
+            await asyncio.sleep(_GAUGE_S)
 
     async def _readiness(self) -> Answer:
         if self._keyring is not None and self._keyring.problem is not None:
