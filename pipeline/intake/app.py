@@ -1,8 +1,9 @@
-"""The gateway as an ASGI app: reads requests, asks the deciding modules, sends answers.
+"""The gateway as an ASGI app: reads requests, asks the deciding modules, gives answers.
 
 Promises that reports answered with 202 are durable in the log, bad lines
 included, and that no request holds up or spoils another. Nothing is decided
-here but the order of the steps. Deadlines are the server's (`deadlines`).
+here but the order of the steps. Deadlines, and how an answer is sent, are the
+server's (`deadlines`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, un
 from pipeline.intake.batcher import Batcher, is_small
 from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
 from pipeline.intake.bulk import Bulk
+from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
 from pipeline.intake.metrics import Metrics
 from pipeline.intake.tally import Tally
@@ -90,9 +92,7 @@ class Gateway:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             answer = refusal(500, "the gateway failed on this request: try again, and tell its operator if it recurs")
         self._metrics.count_request(answer.status)
-        length = (b"content-length", b"%d" % len(answer.body))
-        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
-        await send({"type": "http.response.body", "body": answer.body})
+        await scope["extensions"][RESPOND](answer)
 
     def close(self) -> None:
         """Write what is queued, and release everything."""

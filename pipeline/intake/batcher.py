@@ -1,9 +1,8 @@
 """Small bodies → the durable log, as many at once as have come.
 
-While one batch is written, the next is judged and a third gathers; nothing waits
-for a batch to fill. A body's verdict is given only after its lines are durable.
-Belongs to one event loop; a batch of many lines is judged in a thread, and the log
-writes in its own.
+While one batch is written, the next gathers, and is judged already if it is large
+enough; nothing waits for a batch to fill. A body's verdict is given only after its
+lines are durable. Belongs to one event loop; the log writes in a thread of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ from pipeline.log import Chunk
 from pipeline.log.group import GroupCommit
 
 _SMALL_BYTES, _SMALL_LINES = 64_000, 100
-_BATCH_BYTES, _BATCH_LINES = 500_000, 1_000
-# Good lines take 1 ms and bad ones some 15 ms: less than handing them to a thread and back costs a busy loop.
-_INLINE_BYTES, _INLINE_LINES = 128_000, 128
-_WORKERS = 2  # one judges while the other's batch is written
+# Good lines take 2 ms: less than handing them to a thread and back costs a busy loop. Bad ones take up to 40 ms.
+_BATCH_BYTES, _BATCH_LINES = 256_000, 300
+_AHEAD = 48  # bodies: judging so many at once is cheap enough to begin while the last batch is being written
 
 _logger = logging.getLogger("peacewatch.gateway")
 
@@ -59,13 +57,14 @@ class Batcher:
         self._threads = threads
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
-        self._wakeup = asyncio.Event()
+        # One worker stores whatever there is; the other one only what is worth a batch of its own.
+        self._wakeups = {0: asyncio.Event(), _AHEAD: asyncio.Event()}
         self._workers: list[asyncio.Task[None]] = []
         self._in_work = 0
 
     def start(self) -> None:
         """Begin to work, on the running loop."""
-        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        self._workers = [asyncio.create_task(self._work(above, wakeup)) for above, wakeup in self._wakeups.items()]
 
     async def stop(self) -> None:
         """Stop working. What was put and not answered yet must be awaited before."""
@@ -88,15 +87,17 @@ class Batcher:
             raise Busy(f"{self.waiting} requests wait already: send several reports at once", retry_after_s=1)
         done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(body, dialect, done))
-        self._wakeup.set()
+        for above, wakeup in self._wakeups.items():
+            if len(self._queue) > above:
+                wakeup.set()
         return done
 
-    async def _work(self) -> None:
-        """Store one batch after the other, for ever."""
+    async def _work(self, above: int, wakeup: asyncio.Event) -> None:
+        """Store one batch after the other as long as more than ``above`` bodies are queued, for ever."""
         while True:
-            while not self._queue:  # the other worker may have been quicker
-                self._wakeup.clear()
-                await self._wakeup.wait()
+            while len(self._queue) <= above:  # the other worker may have been quicker
+                wakeup.clear()
+                await wakeup.wait()
             batch = self._take()
             self._in_work += len(batch)
             try:
@@ -132,11 +133,10 @@ class Batcher:
         return verdicts
 
     async def _judge(self, bodies: list[Body], data: bytes, dialect: str) -> list[Verdict]:
-        if len(data) <= _INLINE_BYTES and sum(body.lines for body in bodies) <= _INLINE_LINES:
-            try:
-                return judge(bodies, data, lambda lines: self._check(lines, dialect))
-            except BaseException as error:  # noqa: BLE001 - a parser may panic; in which line is found out in a thread
-                _logger.debug("%d bodies are judged once more: %r", len(bodies), error)
+        try:
+            return judge(bodies, data, lambda lines: self._check(lines, dialect))
+        except BaseException as error:  # noqa: BLE001 - a parser may panic; in which line is found out in a thread
+            _logger.debug("%d bodies are judged once more: %r", len(bodies), error)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._judge_anything, bodies, data, dialect)
 

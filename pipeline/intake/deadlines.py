@@ -1,18 +1,23 @@
-"""What uvicorn leaves open to slow or endless clients, closed.
+"""What uvicorn leaves open to slow or endless clients, closed; and answers in one piece.
 
 A request's head has a size; head and body each have a time in which they must
 come, and a body that goes on after its answer is cut off. Fields behind a body
 (trailers) are not taken for headers. What is not HTTP gets its 400 as JSON. A
-request that comes in one piece costs no timer.
+request that comes in one piece costs no timer. An app that uses the extension
+`RESPOND` spares one of two system calls and packets for each answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from pipeline.intake.answers import refusal
+from pipeline.intake.answers import Answer, refusal
+
+#: The ASGI extension: ``await scope["extensions"][RESPOND](answer)`` sends a whole `Answer`.
+RESPOND = "peacewatch.respond"
 
 HEAD_S = 10.0
 HEAD_BYTES = 65_536
@@ -78,6 +83,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._piece_bytes = 0
         self._disarm()
         super().on_headers_complete()
+        self.scope["extensions"] = {RESPOND: partial(self._respond, self.cycle)}  # type: ignore[dict-item]
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
@@ -87,6 +93,24 @@ class PatientProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP or too large, and hang up."""
         self._refuse(400, _HEAD_TOO_LARGE if self._head_bytes > HEAD_BYTES else msg)
+
+    async def _respond(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        """What `RequestResponseCycle.send` does with a head and a body, in one write."""
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        parts = [STATUS_LINE[answer.status], b"content-length: %d\r\n" % len(answer.body)]
+        parts += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *answer.headers)]
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        if cycle.scope["method"] != "HEAD":
+            parts.append(answer.body)
+        self.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
