@@ -29,8 +29,9 @@ class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 on one connection, with deadlines."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _head_bytes = 0  # of the fields of this request that have been read
-    _piece_bytes = 0  # of whatever came before the end of this request's head
+    _read_bytes = 0  # of the last read
+    _piece_bytes = 0  # of the reads that this request's head has come in so far
+    _too_large = False
     _in_head = True
     _in_body = False
 
@@ -46,6 +47,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads or bodies."""
+        self._read_bytes = len(data)
         if not self._in_body:
             self._piece_bytes += len(data)
         super().data_received(data)
@@ -63,36 +65,28 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._in_head = True
-        self._head_bytes = 0
         super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of a request's target."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or of a trailer."""
-        self._count(len(name) + len(value) + 4)
-        if self._in_head:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The last byte of a head."""
+        self._limit()
         self._in_head, self._in_body = False, True
         self._piece_bytes = 0
         self._disarm()
         super().on_headers_complete()
+        self.headers = []  # what comes now are a trailer's
         self.scope["extensions"] = {RESPOND: partial(self._respond, self.cycle)}  # type: ignore[dict-item]
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
+        if self.headers:
+            self._limit()
         self._in_body = False
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP or too large, and hang up."""
-        self._refuse(400, _HEAD_TOO_LARGE if self._head_bytes > HEAD_BYTES else msg)
+        self._refuse(400, _HEAD_TOO_LARGE if self._too_large else msg)
 
     async def _respond(self, cycle: RequestResponseCycle, answer: Answer) -> None:
         """What `RequestResponseCycle.send` does with a head and a body, in one write."""
@@ -100,6 +94,7 @@ class PatientProtocol(HttpToolsProtocol):
             await self.flow.drain()
         if cycle.disconnected:
             return
+        del cycle.scope["extensions"]  # which leads back to the cycle: no work for the garbage collector
         cycle.response_started = cycle.response_complete = True
         parts = [STATUS_LINE[answer.status], b"content-length: %d\r\n" % len(answer.body)]
         parts += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *answer.headers)]
@@ -112,10 +107,13 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES:
-            raise ValueError(_HEAD_TOO_LARGE)  # ends the parser, which ends in `send_400_response`
+    def _limit(self) -> None:
+        """End the parser, and so this connection, if what it has read of fields is too large."""
+        if max(self._piece_bytes, self._read_bytes) > HEAD_BYTES or not self._in_head:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            self._too_large = size > HEAD_BYTES
+            if self._too_large:
+                raise ValueError(_HEAD_TOO_LARGE)
 
     def _give_up(self) -> None:
         if self.cycle.response_started or self.pipeline:
