@@ -23,7 +23,7 @@ from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
 from pipeline.intake import head
 from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, unavailable
 from pipeline.intake.batcher import Batcher, is_small
-from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
+from pipeline.intake.bodies import MAYBE_SPREAD, Body, TooLarge, is_array, to_lines, too_large, unpack
 from pipeline.intake.bulk import Bulk
 from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
@@ -38,8 +38,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LEAST_HELD_BYTES = 256_000_000
-_INLINE_BYTES = 64_000  # of a body that is read without handing it to a thread; a packed one may hide any number
-_THREADS = max(2, os.cpu_count() or 1)  # for large bodies
+# Bodies that are brought into lines without handing them to a thread; a packed one may hide any number of bytes.
+_INLINE_BYTES, _INLINE_LINES_BYTES = 64_000, 1_000_000
+_THREADS = max(1, (os.cpu_count() or 1) - 1)  # that judge large bodies; the loop has a core, too
 _GAUGE_S = 0.5
 _BUSY_S = 0.6  # with the two groups before it, a request hears within 2 s that the log is locked
 
@@ -68,9 +69,9 @@ class Gateway:
         self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
         # One partition a process keeps each drone's reports in order.
         self._group = GroupCommit(self._log, partition=worker % self._log.partitions)
-        self._threads = ThreadPoolExecutor(_THREADS, "bodies")
+        self._threads = ThreadPoolExecutor(_THREADS + 1, "bodies")  # one more, to unpack
         self._batcher = Batcher(self._check, self._group, self._threads)
-        self._bulk = Bulk(self._check, self._group, self._threads)
+        self._bulk = Bulk(self._check, self._group, self._threads, _THREADS)
         self._held_bytes = 0
         self._metrics = Metrics(numbers)
         self._background: list[asyncio.Task[None]] = []
@@ -164,7 +165,8 @@ class Gateway:
         try:
             packed = await self._read(receive)
             held += len(packed)
-            if wanted.encoding == "identity" and len(packed) <= _INLINE_BYTES:
+            inline = _INLINE_BYTES if wanted.media_type in MAYBE_SPREAD else _INLINE_LINES_BYTES
+            if wanted.encoding == "identity" and len(packed) <= inline:
                 body = self._lines(packed, wanted)
             else:
                 loop = asyncio.get_running_loop()

@@ -19,6 +19,9 @@ from pipeline.errors import BadInput
 
 ENCODINGS = ("identity", "gzip", "zstd")
 
+#: Media types of bodies that may be one report on several lines, which takes a parser to find out.
+MAYBE_SPREAD = ("", "application/json")
+
 #: Lines in one body: reports of 300 bytes fill one of 32 MB with as many.
 MAX_LINES = 100_000
 
@@ -87,7 +90,7 @@ def to_lines(data: bytes, media_type: str, max_report_bytes: int) -> Body:
         raise TooLarge(
             f"the body has {lines} lines, and at most {MAX_LINES} are taken at once: send fewer", max_lines=MAX_LINES
         )
-    if lines > 1 and media_type in ("", "application/json") and _is_one_value(data, start, max_report_bytes):
+    if lines > 1 and media_type in MAYBE_SPREAD and _is_one_value(data, start, max_report_bytes):
         # In JSON a line break can only stand between tokens, so a space means the same.
         data = data.rstrip(_BLANK).replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
         lines = 1

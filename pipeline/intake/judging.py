@@ -53,10 +53,8 @@ def _split(bodies: Sequence[Body], rejects: Sequence[Reject]) -> Iterator[Verdic
         start = stop
 
 
-def add(verdict: Verdict, checked: Checked) -> Verdict:
-    """The verdict on a body of which another piece was checked."""
+def add(verdict: Verdict, more: Verdict) -> Verdict:
+    """The verdict on a body of which another piece was judged."""
     start = verdict.accepted + verdict.rejected
-    more = checked.rejects[: MAX_ERRORS - len(verdict.named)]
-    named = (*verdict.named, *(Reject(start + reject.line, reject.reason) for reject in more))
-    bad = len(checked.rejects)
-    return Verdict(verdict.accepted + checked.lines - bad, verdict.rejected + bad, named)
+    named = (Reject(start + reject.line, reject.reason) for reject in more.named[: MAX_ERRORS - len(verdict.named)])
+    return Verdict(verdict.accepted + more.accepted, verdict.rejected + more.rejected, (*verdict.named, *named))
