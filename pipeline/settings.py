@@ -132,6 +132,7 @@ class Gateway(_Section):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="0 for any free port")
+    workers: int = Field(1, ge=1, le=64, description="processes that share the port; more where there are more cores")
     max_body_mb: float = Field(32, gt=0, description="most bytes of a request's body once unpacked, megabytes")
     open: bool = Field(False, description="true: take reports without a key (demo only)")
 

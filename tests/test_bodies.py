@@ -1,4 +1,4 @@
-"""Bodies of requests: unpacked within their limit, brought into lines, judged in batches."""
+"""Bodies of requests: unpacked within their limit, brought into lines, judged in batches and in pieces."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from pipeline.dialects import Checked, Reject
 from pipeline.errors import BadInput
-from pipeline.intake.batches import cut, join, judge
-from pipeline.intake.bodies import MAX_MEMBERS, Body, TooLarge, is_array, to_lines, unpack
+from pipeline.intake.answers import Verdict
+from pipeline.intake.batches import cut, join
+from pipeline.intake.bodies import MAX_LINES, MAX_MEMBERS, Body, TooLarge, is_array, to_lines, unpack
+from pipeline.intake.judging import add, check_lines, judge
 
 MB = 1_000_000
 PACKERS = {"identity": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
@@ -106,6 +108,13 @@ def test_lines_of_a_body(sent: bytes, lines: bytes) -> None:
     assert to_lines(sent, "application/json", 1000) == Body(lines, lines.count(b"\n"))
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson"])
+def test_the_number_of_lines_is_limited(media_type: str) -> None:
+    assert to_lines(b"x\n" * MAX_LINES, media_type, 1000).lines == MAX_LINES
+    with pytest.raises(TooLarge, match=f"has {MAX_LINES + 1} lines.*send fewer"):
+        to_lines(b"[\n" * MAX_LINES + b"]", media_type, 1000)
+
+
 def test_ndjson_is_never_joined() -> None:
     assert to_lines(b'{\n"a": 1}', "application/x-ndjson", 1000).lines == 2
 
@@ -134,22 +143,54 @@ def bad_x(data: bytes) -> Checked:
     return Checked(len(lines), [Reject(at, f"{line!r}") for at, line in enumerate(lines) if b"x" in line])
 
 
-@given(
-    st.lists(st.lists(st.sampled_from([b"good", b"x1", b"x2", b""]), min_size=1, max_size=6), min_size=1, max_size=8)
+def fussy(data: bytes) -> Checked:
+    """The same, but it raises where any line has an e; such a line is bad too."""
+    if b"e" in data:
+        raise TypeError("e")
+    return bad_x(data)
+
+
+TEXTS = st.lists(
+    st.lists(st.sampled_from([b"good", b"x1", b"x2", b"evil", b""]), min_size=1, max_size=6), min_size=1, max_size=8
 )
+
+
+@given(TEXTS)
 def test_a_verdict_does_not_depend_on_the_batch(texts: list[list[bytes]]) -> None:
     bodies = [Body(b"\n".join(lines) + b"\n", len(lines)) for lines in texts]
+    together = judge(bodies, join(bodies), lambda data: check_lines(data, fussy))
+    assert together == [judge([body], body.data, lambda data: check_lines(data, fussy))[0] for body in bodies]
+    for verdict, lines in zip(together, texts, strict=True):
+        bad = [number for number, line in enumerate(lines) if b"x" in line or b"e" in line]
+        assert (verdict.accepted, verdict.rejected) == (len(lines) - len(bad), len(bad))
+        assert [reject.line for reject in verdict.named] == bad
+
+
+@given(TEXTS.map(lambda texts: [line for lines in texts for line in lines]), st.integers(1, 9))
+def test_a_verdict_does_not_depend_on_the_pieces(lines: list[bytes], most_lines: int) -> None:
+    body = Body(b"\n".join(lines) + b"\n", len(lines))
+    verdict = Verdict(0)
+    for piece in cut(body.data, 30, most_lines):
+        part = Body(piece, piece.count(b"\n"))
+        verdict = add(verdict, judge([part], piece, lambda data: check_lines(data, fussy))[0])
+    assert verdict == judge([body], body.data, lambda data: check_lines(data, fussy))[0]
+
+
+def test_the_first_hundred_rejects_are_named_and_all_counted() -> None:
+    bodies = [Body(b"x\n" * count, count) for count in (150, 1, 250)]
     together = judge(bodies, join(bodies), bad_x)
-    alone = [judge([body], body.data, bad_x)[0] for body in bodies]
-    assert [(one.accepted, list(one.rejects)) for one in together] == [
-        (one.accepted, list(one.rejects)) for one in alone
-    ]
-    assert sum(one.accepted + len(one.rejects) for one in together) == sum(map(len, texts))
+    assert [(one.rejected, len(one.named)) for one in together] == [(150, 100), (1, 1), (250, 100)]
+    assert add(together[0], together[1]) == Verdict(0, 151, together[0].named)
 
 
-@given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=20), st.integers(1, 60))
-def test_pieces_are_whole_lines_of_a_limited_size(lines: list[bytes], most: int) -> None:
+@given(
+    st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=20),
+    st.integers(1, 60),
+    st.integers(1, 9),
+)
+def test_pieces_are_whole_lines_of_a_limited_size(lines: list[bytes], most: int, most_lines: int) -> None:
     data = b"".join(line + b"\n" for line in lines)
-    pieces = list(cut(data, most))
+    pieces = list(cut(data, most, most_lines))
     assert b"".join(pieces) == data
+    assert all(piece.count(b"\n") <= most_lines for piece in pieces)
     assert all(piece.endswith(b"\n") and (len(piece) <= most or piece.count(b"\n") == 1) for piece in pieces)

@@ -90,6 +90,16 @@ def test_the_last_line_gets_its_newline(log: Log, dialect: Dialect, tmp_path: Pa
     assert read_all(log) == report(1) + report(2) + report(3)
 
 
+def test_a_deep_value_costs_its_neighbours_nothing(log: Log, dialect: Dialect, tmp_path: Path) -> None:
+    deep = [report(1)[:-2] + b', "unknown": ' + b"[" * depth + b"]" * depth + b"}\n" for depth in (600, 2000)]
+    data = reports(50) + deep[0] + reports(50) + deep[1]
+    (tmp_path / "a").write_bytes(data)
+    done = ingest_files(log, [tmp_path / "a"], dialect, MAX_REPORT)
+    assert done.accepted >= 100
+    assert done.accepted + done.rejected == 102
+    assert read_all(log) == data
+
+
 def test_bad_lines_are_appended_and_counted(log: Log, dialect: Dialect, tmp_path: Path) -> None:
     bad = [b'{"cut": \n', b"\n", b"\xff\xfe\n", b"\x00\x00\n", report(1, location={"lat": 200, "lon": 0})]
     data = b"".join(line + report(number) for number, line in enumerate(bad))

@@ -5,7 +5,6 @@ Promises that every error is one sentence that says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +31,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one body: how many lines are in order, and the others by line number from 0."""
+    """What became of one body: how many lines are in order and how many are not; the first of those are named."""
 
     accepted: int
-    rejects: Sequence[Reject] = ()
+    rejected: int = 0
+    named: tuple[Reject, ...] = ()  # up to `MAX_ERRORS`, by line number from 0
 
 
 class Busy(Overloaded):
@@ -63,14 +63,13 @@ def taken(verdict: Verdict, is_array: bool = False) -> Answer:
 
     400 if it was a single report and bad, else 202. ``is_array``: it was a JSON array instead.
     """
-    rejects = verdict.rejects
-    if not rejects:
+    if not verdict.rejected:
         return Answer(202, b'{"accepted":%d,"rejected":0,"errors":[]}' % verdict.accepted)
-    errors = [{"line": reject.line + 1, "reason": reject.reason} for reject in rejects[:MAX_ERRORS]]
-    counts: dict[str, Any] = {"accepted": verdict.accepted, "rejected": len(rejects), "errors": errors}
-    if verdict.accepted or len(rejects) > 1:
+    errors = [{"line": reject.line + 1, "reason": reject.reason} for reject in verdict.named]
+    counts: dict[str, Any] = {"accepted": verdict.accepted, "rejected": verdict.rejected, "errors": errors}
+    if verdict.accepted or verdict.rejected > 1:
         return Answer(202, orjson.dumps(counts))
-    why = f"the report is bad ({rejects[0].reason}): correct it and send it again"
+    why = f"the report is bad ({verdict.named[0].reason}): correct it and send it again"
     if is_array:
         why = "a JSON array is not taken: send NDJSON, one JSON object a line, without brackets and commas around them"
     return Answer(400, orjson.dumps({"error": why, **counts}))

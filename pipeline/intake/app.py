@@ -1,8 +1,9 @@
-"""The gateway as an ASGI app: reads requests, asks the deciding modules, sends answers.
+"""The gateway as an ASGI app: reads requests, asks the deciding modules, gives answers.
 
 Promises that reports answered with 202 are durable in the log, bad lines
 included, and that no request holds up or spoils another. Nothing is decided
-here but the order of the steps. Deadlines are the server's (`deadlines`).
+here but the order of the steps. Deadlines, and how an answer is sent, are the
+server's (`deadlines`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -20,10 +22,13 @@ from pipeline.dialects import Checked, builtin_dialects, check, workspace_dialec
 from pipeline.errors import BadInput, Overloaded, PeacewatchError, StorageError
 from pipeline.intake import head
 from pipeline.intake.answers import Answer, Busy, overloaded, refusal, taken, unavailable
-from pipeline.intake.batcher import Batcher
-from pipeline.intake.bodies import Body, TooLarge, is_array, to_lines, too_large, unpack
+from pipeline.intake.batcher import Batcher, is_small
+from pipeline.intake.bodies import MAYBE_SPREAD, Body, TooLarge, is_array, to_lines, too_large, unpack
+from pipeline.intake.bulk import Bulk
+from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
 from pipeline.intake.metrics import Metrics
+from pipeline.intake.tally import Tally
 from pipeline.log import open_log
 from pipeline.log.group import GroupCommit
 from pipeline.workspace import Workspace
@@ -33,7 +38,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LEAST_HELD_BYTES = 256_000_000
-_UNPACK_INLINE_BYTES = 4_096  # of packed data; more may hide more, and is unpacked in a thread
+# Bodies that are brought into lines without handing them to a thread; a packed one may hide any number of bytes.
+_INLINE_BYTES, _INLINE_LINES_BYTES = 64_000, 1_000_000
+_THREADS = max(1, (os.cpu_count() or 1) - 1)  # that judge large bodies; the loop has a core, too
+_GAUGE_S = 0.5
+_BUSY_S = 0.6  # with the two groups before it, a request hears within 2 s that the log is locked
 
 _logger = logging.getLogger("peacewatch.gateway")
 
@@ -45,7 +54,8 @@ class _Gone(Exception):
 class Gateway:
     """An ASGI app on a workspace. Raises `PeacewatchError` if the workspace cannot be used."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, numbers: Tally, worker: int = 0) -> None:
+        """``numbers`` are shared with the gateway's other processes, of which this is number ``worker``."""
         settings = workspace.settings
         self._max_body_bytes = int(settings.gateway.max_body_mb * 1e6)
         self._max_held_bytes = max(_LEAST_HELD_BYTES, 4 * self._max_body_bytes)
@@ -56,12 +66,14 @@ class Gateway:
         self._dialects = {name: workspace_dialect(workspace, name) for name in self._builtin} | {own.name: own}
         self._keys = Keys(workspace.desk_url)
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
-        self._log = open_log(workspace.log_url, settings.log)
+        self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
         # One partition a process keeps each drone's reports in order.
-        self._group = GroupCommit(self._log, partition=os.getpid() % self._log.partitions)
-        self._batcher = Batcher(self._check, self._group)
+        self._group = GroupCommit(self._log, partition=worker % self._log.partitions)
+        self._threads = ThreadPoolExecutor(_THREADS + 1, "bodies")  # one more, to unpack
+        self._batcher = Batcher(self._check, self._group, self._threads)
+        self._bulk = Bulk(self._check, self._group, self._threads, _THREADS)
         self._held_bytes = 0
-        self._metrics = Metrics()
+        self._metrics = Metrics(numbers)
         self._background: list[asyncio.Task[None]] = []
         # The first check imports and builds what all others use: not at a client's expense.
         self._check(b"{}\n", self._default_dialect)
@@ -75,16 +87,17 @@ class Gateway:
             answer = await self._answer(scope, receive)
         except _Gone:
             return
+        except asyncio.CancelledError:
+            answer = unavailable("the gateway is closing down and could not finish this request: send it again")
         except Exception:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             answer = refusal(500, "the gateway failed on this request: try again, and tell its operator if it recurs")
         self._metrics.count_request(answer.status)
-        length = (b"content-length", b"%d" % len(answer.body))
-        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
-        await send({"type": "http.response.body", "body": answer.body})
+        await scope["extensions"][RESPOND](answer)
 
     def close(self) -> None:
         """Write what is queued, and release everything."""
+        self._threads.shutdown(cancel_futures=True)
         self._group.close()
         self._log.close()
         self._keys.close()
@@ -92,6 +105,7 @@ class Gateway:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._batcher.start()
+        self._background.append(asyncio.create_task(self._keep_gauging()))
         if self._keyring is not None:
             self._background.append(asyncio.create_task(self._keyring.keep_fresh()))
         await send({"type": "lifespan.startup.complete"})
@@ -115,9 +129,18 @@ class Gateway:
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
-            self._metrics.queue_requests, self._metrics.queue_bytes = self._batcher.waiting, self._held_bytes
+            self._gauge()
             return self._metrics.answer()
         return Answer(200, b'{"status":"ok"}') if path == "/healthz" else await self._readiness()
+
+    def _gauge(self) -> None:
+        self._metrics.gauge(self._batcher.waiting + self._bulk.waiting, self._held_bytes)
+
+    async def _keep_gauging(self) -> None:
+        """Tell the gateway's other processes how things are, for ever."""
+        while True:
+            self._gauge()
+            await asyncio.sleep(_GAUGE_S)
 
     async def _readiness(self) -> Answer:
         if self._keyring is not None and self._keyring.problem is not None:
@@ -142,13 +165,16 @@ class Gateway:
         try:
             packed = await self._read(receive)
             held += len(packed)
-            if wanted.encoding == "identity" or len(packed) <= _UNPACK_INLINE_BYTES:
+            inline = _INLINE_BYTES if wanted.media_type in MAYBE_SPREAD else _INLINE_LINES_BYTES
+            if wanted.encoding == "identity" and len(packed) <= inline:
                 body = self._lines(packed, wanted)
             else:
-                body = await asyncio.to_thread(self._lines, packed, wanted)
+                loop = asyncio.get_running_loop()
+                body = await loop.run_in_executor(self._threads, self._lines, packed, wanted)
             self._hold(len(body.data))
             held += len(body.data)
-            verdict = await self._batcher.put(body, wanted.dialect)
+            store = self._batcher if is_small(body) else self._bulk
+            verdict = await store.put(body, wanted.dialect)
         except TooLarge as error:
             return refusal(413, error.message)
         except BadInput as error:
@@ -160,8 +186,8 @@ class Gateway:
             return unavailable(error.message)
         finally:
             self._held_bytes -= held
-        self._metrics.count_reports(verdict.accepted, len(verdict.rejects), len(body.data))
-        return taken(verdict, is_array=bool(verdict.rejects) and is_array(body))
+        self._metrics.count_reports(verdict.accepted, verdict.rejected, len(body.data))
+        return taken(verdict, is_array=bool(verdict.rejected) and is_array(body))
 
     async def _read(self, receive: Receive) -> bytes:
         """The body as it is sent; what it returns is held."""

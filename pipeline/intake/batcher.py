@@ -1,15 +1,17 @@
-"""Requests' bodies → the durable log, as many at once as have come.
+"""Small bodies → the durable log, as many at once as have come.
 
-While one batch is judged and written, the next gathers; nothing waits for a batch
-to fill. A body's verdict is given only after its lines are durable.
-Belongs to one event loop; much is judged in a thread, and the log writes in its own.
+While one batch is written, the next gathers, and is judged already if it is large
+enough; nothing waits for a batch to fill. A body's verdict is given only after its
+lines are durable. Belongs to one event loop; the log writes in a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 from pipeline.dialects import Checked
@@ -17,12 +19,21 @@ from pipeline.errors import PeacewatchError
 from pipeline.intake import batches
 from pipeline.intake.answers import Busy, Verdict
 from pipeline.intake.bodies import Body
+from pipeline.intake.judging import check_lines, judge
 from pipeline.log import Chunk
 from pipeline.log.group import GroupCommit
 
-_BATCH_BYTES = 4_000_000
-_CHUNK_BYTES = 1_000_000
-_INLINE_BYTES = 256_000  # some 2 ms: less than handing it to a thread and back costs a busy loop
+_SMALL_BYTES, _SMALL_LINES = 64_000, 100
+# Good lines take 2 ms: less than handing them to a thread and back costs a busy loop. Bad ones take up to 40 ms.
+_BATCH_BYTES, _BATCH_LINES = 256_000, 300
+_AHEAD = 48  # bodies: judging so many at once is cheap enough to begin while the last batch is being written
+
+_logger = logging.getLogger("peacewatch.gateway")
+
+
+def is_small(body: Body) -> bool:
+    """Whether a `Batcher` takes the body; others would hold up their neighbours."""
+    return body.lines <= _SMALL_LINES and len(body.data) <= _SMALL_BYTES
 
 
 class _Waiting(NamedTuple):
@@ -32,16 +43,22 @@ class _Waiting(NamedTuple):
 
 
 class Batcher:
-    """Stores bodies. ``check`` judges NDJSON in the dialect of that name; ``max_waiting`` bodies may queue."""
+    """Stores small bodies. ``check`` judges NDJSON in the dialect of that name; ``max_waiting`` bodies may queue."""
 
-    def __init__(self, check: Callable[[bytes, str], Checked], group: GroupCommit, max_waiting: int = 20_000) -> None:
+    def __init__(
+        self,
+        check: Callable[[bytes, str], Checked],
+        group: GroupCommit,
+        threads: Executor,
+        max_waiting: int = 20_000,
+    ) -> None:
         self._check = check
         self._group = group
+        self._threads = threads
         self._max_waiting = max_waiting
         self._queue: deque[_Waiting] = deque()
-        self._queued_bytes = 0
-        # A second worker judges while the first one's batch is written, if there is so much that this pays.
-        self._wakeups = {0: asyncio.Event(), _INLINE_BYTES: asyncio.Event()}
+        # One worker stores whatever there is; the other one only what is worth a batch of its own.
+        self._wakeups = {0: asyncio.Event(), _AHEAD: asyncio.Event()}
         self._workers: list[asyncio.Task[None]] = []
         self._in_work = 0
 
@@ -64,22 +81,21 @@ class Batcher:
         """Judge and store a body; the future is done when it is durable.
 
         Raises `Busy` if too many wait. The future fails with what the log raises (`Overloaded`,
-        `StorageError`) if it could not be stored: then some of a large body's lines may be in the log.
+        `StorageError`) if it could not be stored.
         """
         if self.waiting >= self._max_waiting:
             raise Busy(f"{self.waiting} requests wait already: send several reports at once", retry_after_s=1)
         done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(body, dialect, done))
-        self._queued_bytes += len(body.data)
         for above, wakeup in self._wakeups.items():
-            if self._queued_bytes > above:
+            if len(self._queue) > above:
                 wakeup.set()
         return done
 
     async def _work(self, above: int, wakeup: asyncio.Event) -> None:
-        """Store batches as long as more than ``above`` bytes are queued, for ever."""
+        """Store one batch after the other as long as more than ``above`` bodies are queued, for ever."""
         while True:
-            while self._queued_bytes <= above:  # the other worker may have been quicker
+            while len(self._queue) <= above:  # the other worker may have been quicker
                 wakeup.clear()
                 await wakeup.wait()
             batch = self._take()
@@ -90,7 +106,7 @@ class Batcher:
                 raise
             except PeacewatchError as error:
                 _fail(batch, error)
-            except BaseException as error:  # noqa: BLE001 - a parser may panic; its callers must hear and the worker live on
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the callers must hear and the worker live on
                 _fail(batch, RuntimeError(f"{type(error).__name__}: {error}"))
             else:
                 for waiting, verdict in zip(batch, verdicts, strict=True):
@@ -101,27 +117,31 @@ class Batcher:
 
     def _take(self) -> list[_Waiting]:
         """The next batch: neighbours of one dialect, up to a size."""
-        batch = [self._queue.popleft()]
-        size = len(batch[0].body.data)
-        while self._queue and self._queue[0].dialect == batch[0].dialect and size < _BATCH_BYTES:
+        dialect = self._queue[0].dialect
+        batch: list[_Waiting] = []
+        size = lines = 0
+        while self._queue and self._queue[0].dialect == dialect and size < _BATCH_BYTES and lines < _BATCH_LINES:
             batch.append(self._queue.popleft())
             size += len(batch[-1].body.data)
-        self._queued_bytes -= size
+            lines += batch[-1].body.lines
         return batch
 
     async def _store(self, bodies: list[Body], dialect: str) -> list[Verdict]:
         data = batches.join(bodies)
-        if len(data) <= _INLINE_BYTES:
-            verdicts = self._judge(bodies, data, dialect)
-        else:
-            verdicts = await asyncio.to_thread(self._judge, bodies, data, dialect)
-        pieces = [Chunk(piece, dialect) for piece in batches.cut(data, _CHUNK_BYTES)]
-        writes = [asyncio.wrap_future(self._group.submit(piece)) for piece in pieces]
-        await asyncio.gather(*writes)
+        verdicts = await self._judge(bodies, data, dialect)
+        await asyncio.wrap_future(self._group.submit(Chunk(data, dialect)))
         return verdicts
 
-    def _judge(self, bodies: list[Body], data: bytes, dialect: str) -> list[Verdict]:
-        return batches.judge(bodies, data, lambda lines: self._check(lines, dialect))
+    async def _judge(self, bodies: list[Body], data: bytes, dialect: str) -> list[Verdict]:
+        try:
+            return judge(bodies, data, lambda lines: self._check(lines, dialect))
+        except BaseException as error:  # noqa: BLE001 - a parser may panic; in which line is found out in a thread
+            _logger.debug("%d bodies are judged once more: %r", len(bodies), error)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._judge_anything, bodies, data, dialect)
+
+    def _judge_anything(self, bodies: list[Body], data: bytes, dialect: str) -> list[Verdict]:
+        return judge(bodies, data, lambda lines: check_lines(lines, lambda some: self._check(some, dialect)))
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

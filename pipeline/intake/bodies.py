@@ -19,6 +19,12 @@ from pipeline.errors import BadInput
 
 ENCODINGS = ("identity", "gzip", "zstd")
 
+#: Media types of bodies that may be one report on several lines, which takes a parser to find out.
+MAYBE_SPREAD = ("", "application/json")
+
+#: Lines in one body: reports of 300 bytes fill one of 32 MB with as many.
+MAX_LINES = 100_000
+
 #: Gzip members or zstd frames in one body; more are a trick, or a client that packs each line.
 MAX_MEMBERS = 10_000
 
@@ -30,7 +36,7 @@ _BLANK = b" \t\r\n"
 
 
 class TooLarge(BadInput):
-    """The body is over its limit."""
+    """The body is over one of its limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,8 @@ def to_lines(data: bytes, media_type: str, max_report_bytes: int) -> Body:
     """The lines of an unpacked body.
 
     A single JSON value sent as ``application/json`` (or without a type) may be spread over
-    several lines: it becomes one. Empty lines at the end are dropped. Raises `BadInput` if
-    there is nothing in it.
+    several lines: it becomes one. Empty lines at the end are dropped. Raises `TooLarge` if it
+    has more than `MAX_LINES`, `BadInput` if there is nothing in it.
     """
     if not data.endswith(b"\n") or data.endswith((b"\n\n", b"\n\r\n")):
         data = data.rstrip(b"\r\n") + b"\n"
@@ -80,7 +86,11 @@ def to_lines(data: bytes, media_type: str, max_report_bytes: int) -> Body:
     start = data[:64].lstrip(_BLANK)[:1] or data.lstrip(_BLANK)[:1]
     if not start:
         raise BadInput("the body is empty: send one JSON report, or several as NDJSON, one a line")
-    if lines > 1 and media_type in ("", "application/json") and _is_one_value(data, start, max_report_bytes):
+    if lines > MAX_LINES:
+        raise TooLarge(
+            f"the body has {lines} lines, and at most {MAX_LINES} are taken at once: send fewer", max_lines=MAX_LINES
+        )
+    if lines > 1 and media_type in MAYBE_SPREAD and _is_one_value(data, start, max_report_bytes):
         # In JSON a line break can only stand between tokens, so a space means the same.
         data = data.rstrip(_BLANK).replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
         lines = 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from pipeline.dialects import Dialect, check
 from pipeline.errors import BadInput, Overloaded, UsageError
 from pipeline.intake.blocks import STDIN, Damaged, cut_chunks, read_blocks
+from pipeline.intake.judging import check_lines
 from pipeline.log import Appended, Chunk, Log
 
 _COMMIT_BYTES = 4 << 20
@@ -116,7 +117,7 @@ class _Intake:
 
     def take(self, data: bytes) -> None:
         """Count a chunk's lines and append it with its neighbours."""
-        checked = check(data, self._dialect, self._max_report_bytes)
+        checked = check_lines(data, lambda lines: check(lines, self._dialect, self._max_report_bytes))
         self.lines += checked.lines
         self.rejected += len(checked.rejects)
         self._gathered.append(Chunk(data, self._dialect.name))

@@ -11,10 +11,11 @@ from pipeline.workspace import LogSettings
 __all__ = ["Appended", "Chunk", "Log", "Slice", "Stretch", "open_log"]
 
 
-def open_log(url: str, settings: LogSettings, create: bool = True) -> Log:
+def open_log(url: str, settings: LogSettings, create: bool = True, busy_s: float = 10.0) -> Log:
     """Open the log at ``url``, or make it if ``create``.
 
-    Raises `UsageError` for a kind that is not known, `StorageError` if there is no log to open.
+    A program that holds it locked is waited for ``busy_s`` seconds. Raises `UsageError`
+    for a kind that is not known, `StorageError` if there is no log to open.
     """
     if url.startswith("sqlite:///"):
         from pipeline.log.sqlite import SQLiteLog
@@ -22,5 +23,5 @@ def open_log(url: str, settings: LogSettings, create: bool = True) -> Log:
         path = url.removeprefix("sqlite:///")
         if not create and not Path(path).is_file():
             raise StorageError(f"there is no log at {path}: workers must see the workspace under the same path")
-        return SQLiteLog(path, settings)
+        return SQLiteLog(path, settings, busy_s)
     raise UsageError(f"log.url = {url!r} is wrong: use sqlite:///FILE")

@@ -29,7 +29,7 @@ PAGE_BYTES = 32_768  # measured: twice as fast as 4096 for chunks of 1 MB, and s
 _CHECKPOINT_BYTES = 16_000_000  # a checkpoint of that much stalls one commit by some 50 ms
 _CHECKPOINT_WAIT_MS = 200  # for readers; with one that stays longer the WAL grows until it is gone
 _PAGES_A_COMMIT = 4  # rewritten by any commit besides its payload: heads, index, leaf, free list
-_BUSY_S = 10.0
+BUSY_S = 10.0
 _FULL, _BUSY, _LOCKED = 13, 5, 6  # SQLite's primary result codes
 
 _PRAGMAS = (
@@ -47,12 +47,14 @@ class Database:
     """Connections to the SQLite file at ``path``, lent one at a time to each caller.
 
     ``prepare`` makes the tables and is called once, under the writer's lock and in a
-    transaction, whether the file is new or not. Raises `StorageError` if the file
-    cannot be opened.
+    transaction, whether the file is new or not. A program that holds the file locked
+    otherwise is waited for ``busy_s`` seconds. Raises `StorageError` if the file cannot
+    be opened.
     """
 
-    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None], busy_s: float = BUSY_S) -> None:
         self.path = path
+        self._busy_s = busy_s
         self._idle: deque[sqlite3.Connection] = deque()
         self._turn = threading.Lock()
         self._closed = False
@@ -98,7 +100,7 @@ class Database:
                 # Before the transaction: if the disk fails here, nothing has been promised yet.
                 connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
                 connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-                connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_S * 1000)}")
+                connection.execute(f"PRAGMA busy_timeout = {int(self._busy_s * 1000)}")
                 self._unchecked = 0
             connection.execute("BEGIN IMMEDIATE")
             self._unchecked += payload_bytes + _PAGES_A_COMMIT * PAGE_BYTES
@@ -169,7 +171,7 @@ class Database:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma).fetchall()

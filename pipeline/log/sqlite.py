@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.errors import Overloaded, StorageError, Torn, UsageError
 from pipeline.log.base import Appended, Chunk, Log, Slice, Stretch
-from pipeline.log.database import Database
+from pipeline.log.database import BUSY_S, Database
 from pipeline.workspace import LogSettings
 
 _FORMAT = "1"
@@ -57,18 +57,19 @@ _Row = tuple[int, int, int, float, str]  # start, stop, bytes, accepted_at, dial
 class SQLiteLog(Log):
     """The log in the file at ``path``, which is made if there is none.
 
-    ``settings.partitions`` counts only when the file is made. Raises `UsageError`
-    if the place is not fit for a log, `StorageError` if the file is unreadable.
+    ``settings.partitions`` counts only when the file is made; whatever holds the file
+    locked is waited for ``busy_s`` seconds. Raises `UsageError` if the place is not fit
+    for a log, `StorageError` if the file is unreadable.
     """
 
-    def __init__(self, path: str, settings: LogSettings) -> None:
+    def __init__(self, path: str, settings: LogSettings, busy_s: float = BUSY_S) -> None:
         self._path = Path(path).absolute()
         if not self._path.parent.is_dir():
             raise UsageError(f"log.url: there is no directory {self._path.parent}: make it, or choose another place")
         self._max_bytes = int(settings.max_gb * 1e9)
         self._min_free_bytes = int(settings.min_free_gb * 1e9)
         self._meta: dict[str, str] = {}
-        self._database = Database(self._path, lambda connection: self._prepare(connection, settings.partitions))
+        self._database = Database(self._path, lambda connection: self._prepare(connection, settings.partitions), busy_s)
 
     def _prepare(self, connection: sqlite3.Connection, partitions: int) -> None:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

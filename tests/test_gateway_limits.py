@@ -1,0 +1,184 @@
+"""What one client may do to the others: whatever it sends, they are answered, and memory comes back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from gateway_helpers import JSON, NDJSON, Running, gateway, line, reasons
+
+from pipeline.intake.bodies import MAX_LINES
+from pipeline.intake.deadlines import HEAD_BYTES
+
+GZIP = {"content-encoding": "gzip"}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with gateway(tmp_path_factory.mktemp("limits") / "force") as running:
+        yield running
+
+
+def nested(depth: int, number: int = 0) -> bytes:
+    """A report with an unknown field that is so many levels deep."""
+    return line(number)[:-1] + b', "unknown": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+def deflated(*parts: tuple[bytes, int]) -> bytes:
+    """Each part so many times, packed without ever being in memory."""
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(part * 100_000) for part, times in parts for _ in range(times // 100_000)]
+    return b"".join([*packed, packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"x\n" * 16_000_000, NDJSON),
+        (b"[\n" * 15_000_000, JSON),
+        (deflated((b"x\n", 15_000_000)), GZIP),
+        (gzip.compress(b"\n" * 300_000 + b"x"), GZIP),
+        (deflated((b"\n", 31_000_000), (b"x", 100_000)), GZIP),
+    ],
+    ids=["lines", "brackets", "packed lines", "packed blanks", "a packed flood"],
+)
+def test_too_many_lines_are_refused_at_once(shared: Running, body: bytes, headers: dict[str, str]) -> None:
+    before = shared.stored()
+    answer = shared.post(body, headers)
+    assert (answer.status_code, f"at most {MAX_LINES} are taken at once" in answer.text) == (413, True)
+    assert shared.stored() == before
+
+
+def test_a_line_as_large_as_a_body_is_one_reject(shared: Running) -> None:
+    answer = shared.post(b"[" * 31_000_000)
+    assert (answer.status_code, answer.json()["rejected"]) == (400, 1)
+    assert "reports.max_report_kb" in reasons(answer)[1]
+    assert len(answer.content) < 1_000
+
+
+def beside(running: Running, body: bytes, headers: dict[str, str]) -> tuple[int, httpx.Response]:
+    """How many small requests, one after the other, were answered while this one was in work; and its answer."""
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=running.url, timeout=60) as other:
+        head = {"authorization": f"Bearer {running.token}"} | headers
+        slow: Future[httpx.Response] = pool.submit(other.post, "/v1/reports", content=body, headers=head)
+        answered = 0
+        while not slow.done():
+            assert running.post(line()).status_code == 202
+            answered += 1
+        return answered, slow.result()
+
+
+def test_others_are_answered_while_a_body_of_bad_lines_is_judged(shared: Running) -> None:
+    memory = psutil.Process(shared.process.pid).memory_info
+    shared.post(b"x\n" * 2_000)
+    before = memory().rss
+    answered, answer = beside(shared, b'{"citizens": 3}\n' * MAX_LINES, NDJSON)
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected"]) == (202, 0, MAX_LINES)
+    assert [error["line"] for error in answer.json()["errors"]] == list(range(1, 101))
+    assert answered > 20
+    assert memory().rss - before < 100_000_000
+
+
+def test_a_large_body_keeps_its_order_and_its_line_numbers(shared: Running) -> None:
+    before = len(shared.stored())
+    lines = [b"bad" if number % 997 == 0 else line(number) for number in range(12_000)]
+    answer = shared.post(b"\n".join(lines))
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (12_000 - 13, 13)
+    assert [error["line"] for error in answer.json()["errors"]] == [number + 1 for number in range(0, 12_000, 997)]
+    assert shared.stored()[before:] == lines
+
+
+def test_a_signal_ends_it_while_a_body_of_bad_lines_is_judged(tmp_path: Path) -> None:
+    with gateway(tmp_path / "force") as running, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(running.post, b'{"citizens": 3}\n' * MAX_LINES)
+        with httpx.Client() as other:
+            while other.get(f"{running.url}/metrics").text.find("peacewatch_gateway_queue_requests 1.0") < 0:
+                pass
+        running.process.terminate()
+        assert running.process.wait(30) == 0
+        assert slow.result(30).status_code in (202, 503)
+
+
+def test_a_value_that_cannot_be_read_costs_its_neighbours_nothing(shared: Running) -> None:
+    before = len(shared.stored())
+
+    def post(number: int) -> list[httpx.Response]:
+        body = nested(600, number) if number % 15 == 0 else line(number)
+        with httpx.Client(base_url=shared.url, headers=shared.client.headers, timeout=60) as client:
+            return [client.post("/v1/reports", content=body, headers=JSON) for _ in range(20)]
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(post, range(30)))
+    for number, own in enumerate(answers):
+        if number % 15 == 0:
+            assert {answer.status_code for answer in own} <= {202, 400}
+        else:
+            assert [answer.json() for answer in own] == [{"accepted": 1, "rejected": 0, "errors": []}] * 20
+    assert len(shared.stored()) == before + 600
+
+
+@pytest.mark.parametrize("depth", [253, 254, 600, 1020, 2000])
+def test_a_deep_value_gets_an_answer_in_words(shared: Running, depth: int) -> None:
+    answer = shared.post(nested(depth), JSON)
+    assert answer.status_code in (202, 400)
+    assert answer.status_code == 202 or "correct it and send it again" in answer.json()["error"]
+    among = shared.post(b"\n".join([line(1), nested(depth), line(2)]))
+    assert among.json()["accepted"] == 2 + (answer.status_code == 202)
+
+
+def test_a_key_in_a_trailer_is_none(shared: Running) -> None:
+    body = line()
+    key = f"authorization: Bearer {shared.token}\r\n".encode()
+    sent = b"POST /v1/reports HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n%s\r\n" % (
+        len(body),
+        body,
+        key,
+    )
+    with shared.raw() as connection:
+        connection.sendall(sent)
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("sent", [b"x: " + b"y" * 2 * HEAD_BYTES, b"a: b\r\n" * HEAD_BYTES], ids=["long", "many"])
+@pytest.mark.parametrize("of", ["head", "trailer"])
+def test_headers_are_limited_in_one_piece_too(shared: Running, sent: bytes, of: str) -> None:
+    before = shared.stored()
+    head = f"POST /v1/reports HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {shared.token}\r\n".encode()
+    if of == "head":
+        whole = head + sent + b"\r\ncontent-length: 2\r\n\r\n{}"
+    else:
+        whole = head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + sent + b"\r\n\r\n"
+    with shared.raw() as connection:
+        connection.sendall(whole)
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert f"over {HEAD_BYTES} bytes" in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert shared.stored() == before
+
+
+def test_a_log_that_is_locked_is_said_so_soon(shared: Running) -> None:
+    before = shared.stored()
+    other = sqlite3.connect(shared.workspace.root / "log.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    def post(number: int) -> httpx.Response:
+        return httpx.post(f"{shared.url}/v1/reports", content=line(number), headers=shared.client.headers, timeout=6)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(post, range(60)))
+    other.execute("ROLLBACK")
+    other.close()
+    for answer in answers:
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert "locked" in answer.json()["error"]
+    assert shared.stored() == before
+    assert shared.post(line()).status_code == 202
