@@ -132,8 +132,9 @@ def _date(time: pa.Array) -> pa.Array:
 
 
 def _position(parents: Ints) -> np.ndarray[Any, np.dtype[np.int32]]:
-    first = np.searchsorted(parents, parents)
-    return (np.arange(len(parents)) - first).astype(np.int32)
+    counts = np.bincount(parents)
+    first = np.cumsum(counts) - counts
+    return (np.arange(len(parents)) - np.repeat(first, counts)).astype(np.int32)
 
 
 def _reject_table(parsed: Parsed, dialect: Dialect, first_report_id: int, moments: np.ndarray[Any, Any]) -> pa.Table:

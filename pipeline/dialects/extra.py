@@ -120,16 +120,14 @@ def extra_column(lines: Lines, numbers: Ints, uncertain: dict[int, str]) -> pa.A
     if not uncertain and not certain.any():
         return pa.nulls(len(numbers), pa.string())
     texts = _texts(lines, numbers[certain])
+    if len(texts) == len(numbers):
+        return texts
+    others = np.intersect1d(numbers, np.array(list(uncertain), np.int64), assume_unique=True)
     at = np.full(len(numbers), -1, np.int64)
     at[certain] = np.arange(len(texts))
-    others = (
-        [(place, uncertain[number]) for place, number in enumerate(numbers.tolist()) if number in uncertain]
-        if uncertain
-        else []
-    )
-    at[[place for place, _ in others]] = len(texts) + np.arange(len(others))
-    texts = pa.concat_arrays([texts, pa.array([text for _, text in others], pa.string())])
-    return texts.take(pa.array(at, mask=at < 0))
+    at[np.searchsorted(numbers, others)] = len(texts) + np.arange(len(others))
+    pool = pa.concat_arrays([texts, pa.array([uncertain[number] for number in others.tolist()], pa.string())])
+    return pool.take(pa.array(at, mask=at < 0))
 
 
 def _texts(lines: Lines, numbers: Ints) -> pa.StringArray:
@@ -148,9 +146,8 @@ def _texts(lines: Lines, numbers: Ints) -> pa.StringArray:
     if plain.all():
         return texts
     rows = np.flatnonzero(~plain)
-    written = [
-        orjson.dumps(rest) for rest in orjson.loads("[" + ",".join(texts.take(pa.array(rows)).to_pylist()) + "]")
-    ]
+    together = "[" + ",".join(texts.take(pa.array(rows)).to_pylist()) + "]"
+    written = [orjson.dumps(rest) for rest in orjson.loads(together)]
     at = np.arange(len(numbers))
     at[rows] = len(numbers) + np.arange(len(rows))
     return pa.concat_arrays([texts, pa.array(written, pa.binary()).cast(pa.string())]).take(pa.array(at))

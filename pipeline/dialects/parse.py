@@ -24,8 +24,8 @@ from pipeline.dialects.wire import wire_schema
 
 #: An object that ends and another that begins: two objects, if outside of a text.
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
-#: A NUL, raw or escaped: the parser aborts the process when one stands in what it complains of.
-_NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
+#: An escaped NUL: the parser aborts the process when one stands in what it complains of.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 #: An escaped surrogate pair; the parser reads those of U+20000 and above as another character.
 _PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _BOM = b"\xef\xbb\xbf"
@@ -166,7 +166,7 @@ def _unfit(line: bytes, max_report_bytes: int) -> str:
         return "an empty line: send one JSON object a line"
     if line.startswith(_BOM):
         return "begins with a byte order mark: send UTF-8 without one"
-    if _NUL.search(line):
+    if b"\x00" in line or (b"\\u0000" in line and _NUL.search(line)):
         return "holds a NUL character: send text without it"
     return ""
 
