@@ -8,6 +8,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip -qq --disable-pip-version-check install -c constraints.txt
+# Otherwise each of the first processes would do so, for some seconds.
+COMPILE := $(BIN)/python -c 'import pipeline.dialects.blake3, pipeline.dialects.residue, pipeline.dialects.structure, pipeline.lake.keyset'
 INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 
@@ -56,11 +58,13 @@ $(VENV)/bin/python:
 $(VENV)/.runtime: $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing Peacewatch into $(VENV) (a minute or two, once) ..."
 	@$(INSTALL) -e .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.ready: $(INPUTS) | $(VENV)/bin/python
 	@echo "Installing Peacewatch and its development tools into $(VENV) (a minute or two, once) ..."
 	@$(INSTALL) -e '.[dev]'
+	@$(COMPILE)
 	@touch $(VENV)/.runtime $@
 
 # One after the other: a system that does not install on this Python is left out, and the benchmark says so.

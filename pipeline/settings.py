@@ -98,7 +98,7 @@ class Lake(_Section):
 
     url: str = Field("lake", description="directory, relative to the workspace")
     commit_s: float = Field(10, gt=0, description="longest time between commits, seconds")
-    commit_mb: float = Field(128, gt=0, description="most data between commits, megabytes of reports")
+    commit_mb: float = Field(64, gt=0, description="most data between commits, megabytes of reports")
 
 
 class DeskSettings(_Section):
