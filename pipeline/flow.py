@@ -31,7 +31,7 @@ from pipeline.dialects import workspace_dialect
 from pipeline.errors import PeacewatchError, StorageError
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
-from pipeline.latency import spans
+from pipeline.latency import spans, with_stamps
 from pipeline.log import Log, open_log
 from pipeline.messages import Job
 from pipeline.patience import no_long_pauses
@@ -40,11 +40,12 @@ from pipeline.recoveries import joined
 from pipeline.refresh import beside, kept_up_to_date
 from pipeline.rules import rule_from_settings
 from pipeline.run_metrics import served
+from pipeline.schema import FINDINGS, STAMPS
 from pipeline.work import Done, SlicesOnCluster
 from pipeline.workers import WorkerWatch
 from pipeline.workspace import Workspace
 
-_SLICE_BYTES = 6_000_000
+_SLICE_BYTES = 8_000_000
 #: Slices in flight for each thread of the workers: enough to keep them busy while the driver looks elsewhere.
 _SLICES_PER_THREAD = 1.5
 _LEAST_IN_FLIGHT = 4
@@ -66,6 +67,7 @@ class Flow:
         self._settings = workspace.settings
         self._archivist = Archivist(lake, log, desk, on_cluster, self._settings.log.retention_h * 3600)
         desk.watched()  # from now on `last_watched` is of use
+        with_stamps(FINDINGS.empty_table(), (0.0,) * len(STAMPS))  # what it imports, the first alert would wait for
         screened = desk.screened()
         archived = {part: lake.archived(self._source(part)) for part in range(log.partitions)}
         self._archived_at_start = archived

@@ -14,15 +14,21 @@ Keys = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
 _BITS_PER_SIGHTING, _HASHES = 8, 4
+_LOW_BITS = 16
 _MIN_BITS = 64
 
 
 def among(keys: Keys, held: Keys) -> _Mask:
-    """Which of some keys are in ``held``, which is sorted."""
+    """Which of some keys are in ``held``, which is sorted. Most that are not are told by their low bits alone."""
+    found = np.zeros(len(keys), np.bool_)
     if not len(held):
-        return np.zeros(len(keys), np.bool_)
-    places = np.minimum(np.searchsorted(held, keys), len(held) - 1)
-    found: _Mask = held[places] == keys
+        return found
+    low = (1 << (_LOW_BITS * len(held)).bit_length()) - 1
+    taken = np.zeros(low + 1, np.bool_)
+    taken[held & low] = True
+    rows = np.flatnonzero(taken[keys & low])
+    places = np.minimum(np.searchsorted(held, keys[rows]), len(held) - 1)
+    found[rows] = held[places] == keys[rows]
     return found
 
 
@@ -33,10 +39,10 @@ def joined(held: Keys, more: Keys) -> Keys:
     return np.insert(held, np.searchsorted(held, fresh), fresh) if len(fresh) else held
 
 
-def of_citizens(recoveries: pa.Table, keys: Keys) -> pa.Table:
-    """The rows of ``recoveries`` (schema RECOVERIES) whose citizen is one of ``keys``, which are sorted."""
-    matter = among(recoveries["citizen_key"].to_numpy(), keys)
-    return recoveries.filter(pa.array(matter)) if matter.any() else recoveries.slice(0, 0)
+def of_citizens(sightings: pa.Table, keys: Keys) -> pa.Table:
+    """The rows of sightings or recoveries whose citizen is one of ``keys``, which are sorted."""
+    rows = np.flatnonzero(among(sightings["citizen_key"].to_numpy(), keys))
+    return sightings.take(pa.array(rows)) if len(rows) else sightings.slice(0, 0)
 
 
 def relevant(recoveries: pa.Table, findings: pa.Table, watched: Keys) -> pa.Table:

@@ -119,7 +119,7 @@ def recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes:
     """The recoveries (packed) of citizens, by sorted keys, in a slice that was screened before."""
     job = shared.get()
     decoded = _HELD.look(_place(recipe, job)) or _make(recipe, job)
-    return packed(of_citizens(recoveries(job.rule, decoded.tables.sightings), keys))
+    return packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
 
 
 @_never_raises

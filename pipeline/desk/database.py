@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -127,10 +128,18 @@ def execute_many(
     """
     if not rows:
         return
-    compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
-    names = compiled.positiontup
+    text, names = _compiled(statement, connection.dialect, tuple(rows[0]))
     prepared = list(map(itemgetter(*names), rows)) if names else [dict(row) for row in rows]
-    connection.exec_driver_sql(str(compiled), prepared)
+    connection.exec_driver_sql(text, prepared)
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    statement: sa.Insert | sa.Update, dialect: sa.Dialect, keys: tuple[str, ...]
+) -> tuple[str, Sequence[str] | None]:
+    """A statement's text and, if they go by position, its parameters' names. Statements are kept by identity."""
+    compiled = statement.compile(dialect=dialect, column_keys=keys)
+    return str(compiled), compiled.positiontup
 
 
 def _checked(url: str) -> sa.URL:

@@ -45,6 +45,9 @@ from pipeline.schema import FINDINGS, STAMPS
 
 _LOAD = sa.select(*(ALERTS.c[name] for name in LOADED)).where(UNRESOLVED).with_for_update()
 
+# Made once, as their text is kept by what they are.
+_INSERT, _INSERT_STAMPS = sa.insert(ALERTS), sa.insert(ALERT_STAMPS)
+_UPDATE = sa.update(ALERTS).where(ALERTS.c.alert_id == sa.bindparam("key"))
 _NOBODY: Keys = np.empty(0, np.int64)
 
 #: Most citizens asked for in one statement: databases limit its parameters.
@@ -255,8 +258,7 @@ def _write(connection: sa.Connection, changes: list[Change], now_us: int) -> Non
         else:
             row = {name: value for name, value in row_from_alert(after).items() if name not in FIXED}
             updated.append(row | {"key": after.alert_id, "revision": revision})
-    update = sa.update(ALERTS).where(ALERTS.c.alert_id == sa.bindparam("key"))
-    for statement, rows in ((sa.insert(ALERTS), opened), (update, updated), (update, restated)):
+    for statement, rows in ((_INSERT, opened), (_UPDATE, updated), (_UPDATE, restated)):
         execute_many(connection, statement, rows)
 
 
@@ -271,7 +273,7 @@ def _stamp(connection: sa.Connection, changes: list[Change], findings: pa.Table)
     for subject, values in zip(subjects, stamps, strict=True):
         if (alert_id := opened.pop(subject, None)) is not None:
             rows.append({"alert_id": alert_id, **dict(zip(STAMPS.names, values, strict=True))})
-    execute_many(connection, sa.insert(ALERT_STAMPS), rows)
+    execute_many(connection, _INSERT_STAMPS, rows)
 
 
 def _move(connection: sa.Connection, source: str, stop: int) -> None:
