@@ -18,7 +18,7 @@ from pipeline.log import Log, Slice
 
 _POLL_S = 0.005
 #: Between slices when it is calm: many tiny ones would keep the scheduler busier than the workers.
-_PACE_S = 0.03
+_PACE_S = 0.012
 
 
 def cut(slice: Slice, at: int) -> tuple[Slice, Slice]:
