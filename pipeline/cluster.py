@@ -47,9 +47,11 @@ async def _local(workers: int) -> AsyncIterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        address = await asyncio.wait_for(process.stdout.readline(), _START_S)
+        address = b""
+        with suppress(TimeoutError):
+            address = await asyncio.wait_for(process.stdout.readline(), _START_S)
         if not address:
-            raise PeacewatchError("the local Dask cluster did not start: see above what it said")
+            raise PeacewatchError("the local Dask cluster did not start: see above what it said, and try again")
         yield address.decode().strip()
     finally:
         process.stdin.close()

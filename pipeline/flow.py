@@ -162,7 +162,9 @@ class Flow:
                 stopping = True
                 self.slices.stop()
             if stopping and self.progress.screened >= self._emitted():
-                await self.windows.flush()
+                # Not waited for if a window before it failed, as it would never get its turn.
+                flushing = asyncio.ensure_future(self.windows.flush())
+                await asyncio.wait({flushing, self.failure}, return_when=asyncio.FIRST_COMPLETED)
                 if self._archived():
                     return
             if self._emitted() > self.progress.screened and time.monotonic() - self._moved > _STALLED_S:

@@ -62,12 +62,12 @@ class Known:
     def __init__(self, max_hashes: int) -> None:
         self._max_hashes = max_hashes
         self._lock = threading.Lock()
-        self._owner: Hashable = None
-        self._hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        # In one, so that who looks without the lock never sees one owner's hashes as another's.
+        self._known: tuple[Hashable, npt.NDArray[np.uint64]] = None, np.empty(0, np.uint64)
 
     def holds(self, owner: Hashable, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which of ``hashes`` are known to ``owner``."""
-        known = self._hashes if owner == self._owner else self._hashes[:0]
+        known = self._of(owner)
         if not len(known):
             return np.zeros(len(hashes), bool)
         found: npt.NDArray[Any] = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
@@ -76,14 +76,17 @@ class Known:
     def add(self, owner: Hashable, hashes: npt.NDArray[np.uint64]) -> None:
         """Know ``hashes`` (sorted) too, and nothing of another owner any more. If they are too many, begin again."""
         with self._lock:
-            known = self._hashes if owner == self._owner else self._hashes[:0]
+            known = self._of(owner)
             fresh = hashes[~self.holds(owner, hashes)]
             if len(known) + len(fresh) > self._max_hashes:
                 known = known[:0]
-            self._hashes = np.insert(known, np.searchsorted(known, fresh), fresh)
-            self._owner = owner
+            self._known = owner, np.insert(known, np.searchsorted(known, fresh), fresh)
 
     def clear(self) -> None:
         """Know nothing."""
         with self._lock:
-            self._owner, self._hashes = None, np.empty(0, np.uint64)
+            self._known = None, np.empty(0, np.uint64)
+
+    def _of(self, owner: Hashable) -> npt.NDArray[np.uint64]:
+        whose, hashes = self._known
+        return hashes if owner == whose else hashes[:0]

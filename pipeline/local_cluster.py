@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import dask
@@ -23,6 +25,7 @@ _WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW
 if sys.platform == "linux":
     # Arrow's other allocators keep half as much again of what slices needed once.
     _WORKER_ENVIRONMENT["ARROW_DEFAULT_MEMORY_POOL"] = "jemalloc"
+_CLOSE_S = 8.0
 _SETTINGS: dict[str, Any] = {
     "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     # A slice that outlives no worker is split: see `work`.
@@ -38,8 +41,8 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-async def serve(workers: int, threads: int) -> None:
-    """Run a cluster until standard input ends."""
+async def serve(workers: int, threads: int, said_to: int) -> None:
+    """Run a cluster until standard input ends; its address goes to the file descriptor ``said_to``."""
     with dask.config.set(_SETTINGS):
         async with LocalCluster(
             n_workers=workers,
@@ -52,8 +55,13 @@ async def serve(workers: int, threads: int) -> None:
             asynchronous=True,
             silence_logs=logging.CRITICAL,
         ) as cluster:
-            print(cluster.scheduler_address, flush=True)
+            with os.fdopen(said_to, "w") as line:
+                line.write(f"{cluster.scheduler_address}\n")
             await _end_of_input()
+            # Whoever is not gone by then ends with this process.
+            last = threading.Timer(_CLOSE_S, os._exit, (1,))
+            last.daemon = True
+            last.start()
 
 
 async def _end_of_input() -> None:
@@ -67,7 +75,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     workers, threads = map(int, sys.argv[1:])
-    asyncio.run(serve(workers, threads))
+    # Nobody reads what anyone here prints: it goes where complaints go.
+    said_to = os.dup(1)
+    os.dup2(2, 1)
+    asyncio.run(serve(workers, threads, said_to))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ def among(keys: Keys, held: Keys) -> _Mask:
     found = np.zeros(len(keys), np.bool_)
     if not len(held):
         return found
+    if len(keys) < len(held):
+        few: _Mask = held[np.minimum(np.searchsorted(held, keys), len(held) - 1)] == keys
+        return few
     low = (1 << (_LOW_BITS * len(held)).bit_length()) - 1
     taken = np.zeros(low + 1, np.bool_)
     taken[held & low] = True

@@ -123,6 +123,14 @@ def recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes:
 
 
 @_never_raises
+def held_recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes | None:
+    """The same, if the tables are here; None if they would have to be made again."""
+    job = shared.get()
+    decoded = _HELD.look(_place(recipe, job))
+    return None if decoded is None else packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
+
+
+@_never_raises
 def stage_slices(
     lake: str, recipes: Sequence[Recipe], selections: Sequence[Selection], shared: Shared[Job]
 ) -> dict[str, list[Add]]:

@@ -34,10 +34,11 @@ from pipeline.patience import LATER
 from pipeline.recoveries import Asked, Keys, joined
 from pipeline.remote import submit
 from pipeline.schema import FINDINGS, RECOVERIES
-from pipeline.tasks import merge_on_worker, recoveries_of, screen_slice, stage_slices
+from pipeline.tasks import held_recoveries_of, merge_on_worker, recoveries_of, screen_slice, stage_slices
 
 _URGENT, _AFTER_ALERTS = 10, 0
 _MOST_WATCHED = 16_384
+_ANSWER_S = 1.0
 NOBODY: Keys = np.empty(0, np.int64)
 
 
@@ -94,9 +95,11 @@ class SlicesOnCluster:
         if len(pieces) > 1:
             # One after the other: what shares a worker with a deadly piece would be suspected with it.
             return [part for piece in pieces for part in await self.decode_and_screen(piece)]
-        rejected = await self._screen(
-            Recipe(slice, self._dialect_of(slice.dialect), f"could not be processed: {done.reason}")
-        )
+        recipe = Recipe(slice, self._dialect_of(slice.dialect), f"could not be processed: {done.reason}")
+        try:
+            rejected = await self._screen(recipe)
+        except KilledWorker:
+            rejected = Failed("every worker that tried it died")
         if isinstance(rejected, Failed):
             raise PeacewatchError(f"{slice} can neither be processed nor rejected: {rejected.reason}")
         return [rejected]
@@ -152,13 +155,19 @@ class SlicesOnCluster:
         """Ask the worker that holds the tables, past its queue of tasks; if it is gone, whoever makes them again."""
         worker = done.screened.worker
         with suppress(KeyError, OSError, ValueError):
-            answers: dict[str, bytes | Failed] = await self._client.run(
-                recoveries_of, done.recipe, self._job, keys, workers=[worker], on_error="ignore"
+            run = self._client.run(
+                held_recoveries_of, done.recipe, self._job, keys, workers=[worker], on_error="ignore"
             )
-            return answers[worker]
-        answer: bytes | Failed = await submit(
-            self._client, recoveries_of, done.recipe, self._job, keys, priority=_URGENT
-        )
+            # Dask would look for a worker that is gone for half a minute.
+            answers: dict[str, bytes | Failed | None] = await asyncio.wait_for(run, _ANSWER_S)
+            if (held := answers[worker]) is not None:
+                return held
+        try:
+            answer: bytes | Failed = await submit(
+                self._client, recoveries_of, done.recipe, self._job, keys, priority=_URGENT
+            )
+        except KilledWorker:
+            return Failed("every worker that tried it died")
         return answer
 
     async def stage(

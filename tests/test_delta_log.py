@@ -85,7 +85,7 @@ def test_files_that_somebody_rewrote_are_not_merged(archive: Archive) -> None:
 
 def test_what_a_crash_left_of_a_commit_is_no_part_of_the_table(archive: Archive) -> None:
     archive.minutes(0, 1)
-    draft = log_of(archive) / "_commit_5d9a.json.tmp"
+    draft = log_of(archive) / "_peacewatch_5d9a.tmp"
     draft.write_text('{"add": {"pa')
     assert ids(archive) == [0, 1, 2]
     archive.lake.close()

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import command, listed, peacewatch
 
-from pipeline import cluster
+from pipeline import cluster, flow
+from pipeline.archive import Archivist
 from pipeline.dialects import load_dialect
+from pipeline.dialects.citizen_key import citizen_key
+from pipeline.errors import StorageError
 from pipeline.flow import make_job
 from pipeline.lake.stage import Add
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, open_log
 from pipeline.messages import Selection
-from pipeline.work import SlicesOnCluster, group
+from pipeline.work import Done, SlicesOnCluster, group
 from pipeline.workspace import Workspace
 
 GOOD = b'{"drone_id":"d%d","time":"2026-11-02T07:30:00Z","location":{"lat":1,"lon":2},"citizens":[]}\n'
@@ -120,6 +124,49 @@ def test_what_a_lost_worker_held_is_made_again_for_the_archive(workspace: Worksp
             log.close()
 
     assert sum(add.rows for add in asyncio.run(run())["reports"]) == 12
+
+
+def test_recoveries_that_a_lost_worker_held_are_asked_for_elsewhere(make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace()
+    calm = GOOD.replace(b"[]", b'[{"id":"c%d","name":"n","peacescore":50}]')
+    log = open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(b"".join(calm % (number, number) for number in range(5)), "peacewatch")])
+
+    async def run() -> list[Done]:
+        lake = Lake.open_for_writing(workspace.lake_path)
+        try:
+            async with cluster.connect(workspace.settings.cluster, "") as client:
+                work = SlicesOnCluster(client, log, make_job(workspace, log, lake, {}), load_dialect)
+                (slice,) = log.slices({0: 0}, max_bytes=10**6, limit=1)
+                (done,) = await work.decode_and_screen(slice)
+                keys = citizen_key(pa.array(["c3", "c9"]), pa.array(["n", "n"]), workspace.secret).sort().to_numpy()
+                before = await work.ask_again(done, keys)
+                await client.restart()
+                return [done, before, await work.ask_again(done, keys)]
+        finally:
+            lake.close()
+            log.close()
+
+    done, before, after = asyncio.run(run())
+    assert done.recoveries.num_rows == 0
+    assert before.recoveries["report_id"].to_pylist() == after.recoveries["report_id"].to_pylist() == [3]
+
+
+def test_a_window_that_fails_ends_the_run_while_others_wait_for_their_turn(
+    make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_workspace(LAKE_COMMIT_MB=0.0001)
+    log = open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(GOOD % number, "peacewatch") for number in range(9)])
+    log.close()
+
+    def full(*_: Any) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(flow, "_SLICE_BYTES", 1)
+    monkeypatch.setattr(Archivist, "_commit", full)
+    with pytest.raises(StorageError, match=r"no space left|was not archived"):
+        flow.run(workspace, until_drained=True)
 
 
 def test_files_are_of_one_worker_each_and_bounded() -> None:

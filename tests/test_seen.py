@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from numba import types
 
 from pipeline.compiled import kernel
-from pipeline.fingerprints import Hashes, Ints
+from pipeline.fingerprints import Hashes, Ints, Keys
+from pipeline.lake import seen as seen_module
 from pipeline.lake.keyset import KeySet
 from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
 
@@ -75,7 +77,10 @@ def hours_of_keys(hours: int, reports: int) -> list[tuple[Hashes, Ints]]:
     ]
 
 
-def test_hours_without_a_place_in_memory_are_still_known_from_disk(tmp_path: Path) -> None:
+def test_hours_without_a_place_in_memory_are_still_known_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen_module, "_WORTH_A_FILE", 0)
     loaded: list[int] = []
 
     def load(hour: int) -> tuple[Hashes, Ints]:
@@ -147,3 +152,41 @@ def test_without_a_place_for_a_cache_functions_are_compiled_all_the_same() -> No
     double: Any = kernel(types.int64(types.int64))(space["double"])  # type: ignore[type-var]
     assert double(21) == 42
     assert double.signatures, "it was compiled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at open files as Linux has them")
+def test_a_set_on_disk_holds_one_file_open_and_goes_on(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    before, sets = open_files(), []
+    hashes = np.random.default_rng(5).integers(0, 2**64, 5_000, dtype=np.uint64)
+    numbers = np.arange(5_000, dtype=np.uint32)
+    for _ in range(4):
+        some = KeySet()
+        some.add(hashes[:4_000], numbers[:4_000])
+        some.move_to_disk(tmp_path)
+        sets.append(some)
+    assert open_files() - before == 4
+    for some in sets:
+        assert some.add(hashes, numbers).nonzero()[0].tolist() == list(range(4_000, 5_000))
+
+
+def test_few_hours_are_on_disk_and_small_ones_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen_module, "_MOST_ON_DISK", 2)
+    monkeypatch.setattr(seen_module, "_WORTH_A_FILE", 10_000)
+    loaded: list[int] = []
+
+    def load(hour: int) -> Keys:
+        loaded.append(hour)
+        return np.array([], np.uint64), np.array([], np.int64)
+
+    seen = SeenReports(load, max_bytes=0, folder=tmp_path)
+    for hour, reports in enumerate([1_000, 1_000, 1_000, 10]):
+        hashes = np.random.default_rng(hour).integers(1, 2**64, reports, dtype=np.uint64)
+        seen.select((hashes, np.full(reports, hour * HOUR_US)), hour)
+        seen.committed(hour)
+    assert loaded == [0, 1, 2, 3]
+    for hour in (1, 2, 0, 3):
+        seen.select((np.array([7], np.uint64), np.array([hour * HOUR_US])), 9)
+    assert loaded == [0, 1, 2, 3, 0, 3], "the oldest and the small one were forgotten"

@@ -35,10 +35,11 @@ def _hash_distinct(texts: pa.Array, prefix: str) -> Ints:
 def _hash(texts: pa.StringArray, prefix: bytes) -> Ints:
     from pipeline.dialects.blake3 import CHUNK, hash_texts
 
-    _, offsets, data = texts.cast(pa.large_string()).buffers()
+    large = texts.cast(pa.large_string())
+    _, offsets, data = large.buffers()
     if not len(texts) or data is None:
         return np.zeros(0, np.int64)
-    places = np.frombuffer(offsets, np.int64, len(texts) + 1, 8 * texts.offset)
+    places = np.frombuffer(offsets, np.int64, len(texts) + 1, 8 * large.offset)
     if len(prefix) + np.diff(places).max() > CHUNK:
         return _hash_long(texts, prefix)
     hashes = np.empty(len(texts), np.int64)

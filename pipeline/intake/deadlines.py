@@ -31,6 +31,8 @@ class PatientProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _read_bytes = 0  # of the last read
     _piece_bytes = 0  # of the reads that this request's head has come in so far
+    _behind_bytes = 0  # of the reads behind its head in which nothing of its body came: sizes of chunks, and trailers
+    _body_came = False
     _too_large = False
     _in_head = True
     _in_body = False
@@ -48,9 +50,15 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of heads or bodies."""
         self._read_bytes = len(data)
+        self._body_came = False
         if not self._in_body:
             self._piece_bytes += len(data)
         super().data_received(data)
+        if self._in_body and not self._body_came:
+            self._behind_bytes += len(data)
+            if self._behind_bytes > HEAD_BYTES:
+                self._refuse(400, _HEAD_TOO_LARGE)
+                return
         if not self._in_head and not self._in_body:
             self._disarm()
             return
@@ -71,11 +79,16 @@ class PatientProtocol(HttpToolsProtocol):
         """The last byte of a head."""
         self._limit()
         self._in_head, self._in_body = False, True
-        self._piece_bytes = 0
+        self._piece_bytes = self._behind_bytes = 0
         self._disarm()
         super().on_headers_complete()
         self.headers = []  # what comes now are a trailer's
         self.scope["extensions"] = {RESPOND: partial(self._respond, self.cycle)}  # type: ignore[dict-item]
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of a body."""
+        self._body_came = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""

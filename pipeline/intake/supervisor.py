@@ -92,7 +92,16 @@ class _Supervisor:
         pause_s = _PAUSE_S
         while not self._stop.is_set():
             begun = time.monotonic()
-            process = await self._start(worker)
+            try:
+                process = await self._start(worker)
+            except OSError as error:
+                if worker in self._starting:
+                    raise PeacewatchError(f"a gateway process could not be started: {error}") from error
+                _logger.error(
+                    "gateway worker %d could not be started (%s): tried again in %g s", worker, error, pause_s
+                )
+                pause_s = await self._pause(pause_s)
+                continue
             said = await self._settle(worker, process)
             if self._stop.is_set():
                 return
@@ -108,9 +117,13 @@ class _Supervisor:
                 f", {said}" if said else "",
                 pause_s,
             )
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = await self._pause(pause_s)
+
+    async def _pause(self, pause_s: float) -> float:
+        """Wait before another try, unless it is time to stop; how long to wait before the one after it."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), pause_s)
+        return min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _start(self, worker: int) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(

@@ -31,6 +31,9 @@ RETENTION = {"delta.logRetentionDuration": "interval 7 days"}
 
 Action = Mapping[str, Any]
 
+#: How a commit begins its name that is not in the log yet; no other tool's do.
+_DRAFT = "_peacewatch_"
+
 
 class DeltaLog:
     """The log of a table that is there. Whoever has one must be the only one that adds to the table.
@@ -44,8 +47,8 @@ class DeltaLog:
         self._refreshing = threading.Lock()
         self._transactions: dict[str, int | None] = {}
         self.version: int = table.version()
-        for draft in self._log.glob("_commit_*.json.tmp"):
-            draft.unlink()
+        for draft in self._log.glob(f"{_DRAFT}*"):
+            draft.unlink(missing_ok=True)
 
     def table(self) -> DeltaTable:
         """The table at its newest version, to read; safe for several threads."""
@@ -91,7 +94,7 @@ class DeltaLog:
     def _create(self, version: int, content: bytes) -> bool:
         """Make a file of the log, whole and durable; False if there is one already."""
         final = self._log / f"{version:020}.json"
-        draft = self._log / f"_commit_{uuid4()}.json.tmp"  # named so that readers pass over it
+        draft = self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
         try:
             draft.write_bytes(content)
             sync(draft)

@@ -67,8 +67,9 @@ class KeySet:
             file.write(self._numbers.data)
             file.flush()
             # As plain arrays, which is what the compiled functions know.
-            self._hashes = np.asarray(np.memmap(file, np.uint64, "r+", 0, (places,)))
-            self._numbers = np.asarray(np.memmap(file, np.uint32, "r+", self._hashes.nbytes, (places,)))
+            # In one map, as each holds a descriptor.
+            both = np.asarray(np.memmap(file, np.uint8, "r+", 0, (size,)))
+            self._hashes, self._numbers = both[: 8 * places].view(np.uint64), both[8 * places :].view(np.uint32)
         self._on_disk = size
 
     def _make_room(self, keys: int) -> None:

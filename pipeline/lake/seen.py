@@ -19,6 +19,9 @@ from pipeline.fingerprints import Hashes, Ints, Keys, Mask
 from pipeline.lake.keyset import KeySet
 from pipeline.schema import HOUR_US
 
+#: Hours on disk, each of which holds a file open; and bytes below which to load an hour again is as good.
+_MOST_ON_DISK, _WORTH_A_FILE = 256, 1_000_000
+
 
 @dataclass
 class _Hour:
@@ -76,19 +79,19 @@ class SeenReports:
                 break
             size -= self._hours[number].reports.nbytes
             self._put_away(number)
-        on_disk = sum(hour.reports.on_disk for hour in self._hours.values())
-        for number in idle:
-            if on_disk <= self._max_disk_bytes:
+        on_disk = [number for number in idle if number in self._hours and self._hours[number].reports.on_disk]
+        size = sum(self._hours[number].reports.on_disk for number in on_disk)
+        for place, number in enumerate(on_disk):
+            if size <= self._max_disk_bytes and len(on_disk) - place <= _MOST_ON_DISK:
                 break
-            if number in self._hours and self._hours[number].reports.on_disk:
-                on_disk -= self._hours.pop(number).reports.on_disk
+            size -= self._hours.pop(number).reports.on_disk
 
     def _put_away(self, number: int) -> None:
         reports = self._hours[number].reports
         if reports.on_disk:
             return
         try:
-            if self._folder is not None:
+            if self._folder is not None and reports.nbytes >= _WORTH_A_FILE:
                 reports.move_to_disk(self._folder)
                 return
         except OSError:

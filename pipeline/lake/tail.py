@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -120,7 +121,17 @@ def _read(log: Path, version: int) -> list[dict[str, Any]] | None:
 
 
 def _table_id(table: Path) -> str:
-    """The id of a table, from its first commit, or a checkpoint if that was tidied away; empty without a table."""
+    """The id of a table; empty without one. Asked for once, as it may take a look at the whole table."""
+    try:
+        made = (table / "_delta_log").stat().st_ino
+    except FileNotFoundError:
+        return ""
+    return _id_of(table, made)
+
+
+@lru_cache(maxsize=256)
+def _id_of(table: Path, made: int) -> str:
+    """The id of the table whose log is the inode ``made``: from its first commit, or a checkpoint if that is gone."""
     for action in _read(table / "_delta_log", 0) or []:
         if "metaData" in action:
             return str(action["metaData"]["id"])
