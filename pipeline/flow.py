@@ -84,7 +84,7 @@ class Flow:
         self.screening = self.slices.ordered(
             self._guard(self._cluster.decode_and_screen), _LEAST_IN_FLIGHT, together=True
         )
-        alerted = self.screening.ordered(self._guard(self._to_desk))
+        alerted = self.screening.ordered(self._guard(self._to_desk)).flatten()
         self.windows = alerted.window(settings.commit_s, settings.commit_mb * 1e6, _size)
         self.windows.ordered(self._guard(self._to_lake), 2).sink(lambda _: None)
 
@@ -113,9 +113,9 @@ class Flow:
         lines, size = (sum(amounts) for amounts in zip(*((d.slice.reports, d.slice.bytes) for d in done), strict=True))
         self.progress.on_screened(lines, size, applied.opened, spans(applied.findings, applied.stored_at))
 
-    async def _to_lake(self, window: list[list[Done]]) -> None:
+    async def _to_lake(self, window: list[Done]) -> None:
         at_start = self._archived_at_start
-        done = [item for items in window for item in items if item.slice.stop > at_start[item.slice.partition]]
+        done = [item for item in window if item.slice.stop > at_start[item.slice.partition]]
         if done:
             counts = await self._archivist.archive(done)
             self.progress.on_archived(sum(item.slice.reports for item in done), counts)
@@ -188,8 +188,8 @@ class Flow:
         return position
 
 
-def _size(done: list[Done]) -> float:
-    return sum(item.slice.bytes for item in done)
+def _size(done: Done) -> float:
+    return done.slice.bytes
 
 
 def run(

@@ -517,7 +517,7 @@ def drained(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in several commits, with late reports and retransmissions."""
     workspace = Workspace.create(tmp_path_factory.mktemp("cube") / "force")
     settings_file = workspace.root / "peacewatch.toml"
-    text = settings_file.read_text("utf-8").replace("commit_mb = 128", "commit_mb = 3")
+    text = settings_file.read_text("utf-8").replace("commit_mb = 64", "commit_mb = 3")
     settings_file.write_text(text, "utf-8")
     peacewatch(workspace.root, "ingest", city)
     peacewatch(workspace.root, "run", "--until-drained")

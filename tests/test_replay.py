@@ -53,7 +53,7 @@ from pipeline.replay import (
     unread,
 )
 from pipeline.rules import rule_from_settings
-from pipeline.schema import FINDINGS, RECOVERIES
+from pipeline.schema import FINDINGS, RECOVERIES, STAMPS
 from pipeline.workspace import Rules, Workspace
 
 RULE = rule_from_settings(Rules())
@@ -118,7 +118,7 @@ def test_an_alert_was_what_the_desk_made_of_it(steps: list[tuple[int, float]]) -
     def desk(until: int) -> dict[str, Any]:
         happened = [one for one, time in zip(events, times, strict=True) if one is not None and time <= until]
         [change] = advance({}, happened, 10**18).values()
-        stored = dict.fromkeys(("acknowledged_at", "resolved_at", "escalated_at", "silenced_until"))
+        stored = dict.fromkeys(("acknowledged_at", "resolved_at", "escalated_at", "silenced_until", *STAMPS.names))
         return as_shown(stored | {"revision": 1, "raised_at": BEGIN_US} | row_from_alert(change.after))  # type: ignore[arg-type]
 
     story = tell(desk(times[-1]), seen, [], RULE)
@@ -134,7 +134,7 @@ def alert_row(**values: Any) -> dict[str, Any]:
     found = event(0, 8.0, BEGIN_US)
     assert isinstance(found, Finding)
     [change] = advance({}, [found], 10**18).values()
-    stored = dict.fromkeys(("acknowledged_at", "resolved_at", "escalated_at", "silenced_until"))
+    stored = dict.fromkeys(("acknowledged_at", "resolved_at", "escalated_at", "silenced_until", *STAMPS.names))
     return as_shown(stored | {"revision": 1, "raised_at": BEGIN_US} | row_from_alert(change.after)) | values  # type: ignore[arg-type]
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.desk.watched import relevant
+from pipeline.recoveries import relevant
 from pipeline.schema import FINDINGS, RECOVERIES
 
 _CITIZENS = st.integers(-4, 4) | st.sampled_from([-(2**63), 2**63 - 1])
