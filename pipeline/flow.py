@@ -50,6 +50,8 @@ _SLICE_BYTES = 8_000_000
 _SLICES_PER_THREAD = 1.5
 _LEAST_IN_FLIGHT = 4
 _SNAPSHOT_S = 0.5
+#: Between looks whether the log is drained, if that ends the run.
+_LOOK_S = 0.05
 _STALLED_S = 300.0
 
 _T = TypeVar("_T")
@@ -153,11 +155,14 @@ class Flow:
     async def watch(self, stop: asyncio.Event, until_drained: bool, snapshot: Callable[[str], None]) -> None:
         """Run until stopped or drained, then finish what is in flight. Raises what ended the run."""
         self.slices.start()
-        stopping = False
+        stopping, told = False, -_SNAPSHOT_S
+        look_s = _LOOK_S if until_drained else _SNAPSHOT_S
         while True:
-            snapshot("running")
+            if time.monotonic() - told >= _SNAPSHOT_S or stopping:
+                snapshot("running")
+                told = time.monotonic()
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.failure), _SNAPSHOT_S if not stopping else 0.02)
+                await asyncio.wait_for(asyncio.shield(self.failure), look_s if not stopping else 0.02)
             if stop.is_set() or (until_drained and self._all_emitted()):
                 stopping = True
                 self.slices.stop()

@@ -78,7 +78,8 @@ async def kept_up_to_date(
     """
     archived.set()
     ending = asyncio.Event()
-    keeping = asyncio.create_task(_keep(refresh, archived, ending, every_s))
+    # Whoever waits for the last one waits less if there is less left to do.
+    keeping = asyncio.create_task(_keep(refresh, archived, ending, every_s / 5 if to_the_end else every_s))
     try:
         yield
         ending.set()
