@@ -29,15 +29,15 @@ Steps = Generator[simpy.Event, Any, Any]
 class Costs:
     """What was measured. ``*_s_per_gb`` grow with the data, ``*_s`` are per piece."""
 
-    decode_s_per_gb: float = 6.5  # on a worker: decode, screen, fingerprints
-    stage_s_per_gb: float = 3.5  # on a worker: Parquet, fsync
-    choose_s_per_gb: float = 0.4  # on the driver: copies and identities
+    decode_s_per_gb: float = 7.7  # on a worker: decode, screen, fingerprints
+    stage_s_per_gb: float = 1.7  # on a worker: Parquet, fsync
+    choose_s_per_gb: float = 0.25  # on the driver: copies and identities
     findings_s_per_gb: float = 0.4  # on the driver: alerts
-    driver_task_s: float = 0.0015  # on the driver, for each task: submit, fetch
-    scheduler_task_s: float = 0.0015
+    driver_task_s: float = 0.0025  # on the driver, for each task: submit, fetch
+    scheduler_task_s: float = 0.0025
     apply_s: float = 0.003  # on the driver, for each transaction of the desk
     apply_wait_s: float = 0.002  # its fsync, for which nothing is computed
-    commit_s: float = 0.05  # on the driver, for each commit of all tables
+    commit_s: float = 0.008  # on the driver, for each commit of all tables
     commit_wait_s: float = 0.02
     hop_s: float = 0.004  # between driver, scheduler and worker, there and back
 
@@ -46,10 +46,10 @@ class Costs:
 class Rules:
     """What the flow decides by; see `pipeline.flow` and `pipeline.archive`."""
 
-    slice_mb: float = 6.0
+    slice_mb: float = 8.0
     threads: int = 2
     slices_per_thread: float = 1.5
-    window_mb: float = 128.0
+    window_mb: float = 64.0
     group_mb: float = 16.0
     windows: int = 2
 
