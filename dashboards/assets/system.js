@@ -31,7 +31,7 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
 
   const rate = new LineChart("Throughput, reports / s", { column: 1, write: (value) => compact(value), clock })
   const lag = new LineChart("Lag, reports", { column: 2, write: (value) => compact(value), clock })
-  const latency = new Histogram("Latency of the last minute", {
+  const latency = new Histogram("Latency", {
     write: (value) => compact(value),
     unit: ms,
     range: (low, high) => (low == null ? `below ${ms(high)}` : high == null ? `from ${ms(low)}` : `${ms(low)} to ${ms(high)}`),
