@@ -250,6 +250,7 @@ async def _run(
                     ):
                         await flow.watch(stop, until_drained, snapshot)
             finally:
+                flow.progress.metrics = ""
                 snapshot("stopped")
                 await watch.close()
             return flow.progress.summary()

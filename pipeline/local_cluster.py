@@ -4,7 +4,8 @@ In the driver's process they would share its lock with the flow. The process end
 standard input does, so it never outlives whoever started it, and its workers never outlive it.
 Whoever reaches a scheduler can run code on it, so this one listens on loopback only.
 
-Started as ``python -m pipeline.local_cluster WORKERS THREADS``; prints the scheduler's address.
+Started as ``python -m pipeline.local_cluster WORKERS THREADS``; the first line of its output
+is the scheduler's address.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from distributed import LocalCluster
 #: The libraries' own threads would only fight over the cores that the workers use already.
 _WORKER_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "2"}
 if sys.platform == "linux":
-    # Arrow's other allocators keep half as much again of what slices needed once.
+    # Arrow's usual allocator keeps about a third more of what slices needed once.
     _WORKER_ENVIRONMENT["ARROW_DEFAULT_MEMORY_POOL"] = "jemalloc"
 _CLOSE_S = 8.0
 _SETTINGS: dict[str, Any] = {
@@ -34,7 +35,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.deploy.lost-worker-timeout": "365 days",
     # Files are written where their tables are held, or these would be made again.
     "distributed.scheduler.work-stealing": False,
-    # Nobody looks at these, and each costs a few per cent of a processor in each process.
+    # Nobody looks at these, and they take processor time in each process.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.admin.system-monitor.disk": False,

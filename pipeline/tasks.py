@@ -119,7 +119,7 @@ def recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes:
     """The recoveries (packed) of citizens, by sorted keys, in a slice that was screened before."""
     job = shared.get()
     decoded = _HELD.look(_place(recipe, job)) or _make(recipe, job)
-    return packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
+    return _recoveries(decoded, job, keys)
 
 
 @_never_raises
@@ -127,7 +127,7 @@ def held_recoveries_of(recipe: Recipe, shared: Shared[Job], keys: Keys) -> bytes
     """The same, if the tables are here; None if they would have to be made again."""
     job = shared.get()
     decoded = _HELD.look(_place(recipe, job))
-    return None if decoded is None else packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
+    return None if decoded is None else _recoveries(decoded, job, keys)
 
 
 @_never_raises
@@ -146,6 +146,10 @@ def stage_slices(
         # Who chose among them has seen them all.
         _KNOWN.add(job.run, slice.people)
     return adds
+
+
+def _recoveries(decoded: DecodedSlice, job: Job, keys: Keys) -> bytes:
+    return packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
 
 
 def _place(recipe: Recipe, job: Job) -> Hashable:

@@ -68,6 +68,7 @@ def test_an_alert_and_prometheus_say_where_the_time_went(make_workspace: Callabl
         wait_for(lambda: live(workspace)["alerts_opened"] == 3)
         page = urllib.request.urlopen(live(workspace)["metrics"]).read().decode()
         said = live(workspace)["latency_steps_ms"]
+    assert live(workspace)["metrics"] == "", "nobody is told of an address where nothing is any more"
     alerts = listed(workspace.root, "alerts")
     assert len(alerts) == 3
     for alert in alerts:
