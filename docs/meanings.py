@@ -50,7 +50,11 @@ ALERT: Fields = {
 #: The live snapshot, ``live.json``, which `run` writes every second.
 LIVE: Fields = {
     "pid": ("", "process of `run`"),
-    "state": ("", "starting, running, stopped or failed"),
+    "state": ("", "starting, running or stopped"),
+    "waiting_for": ("", "one entry for each thing that prevents work now, as follows; it goes on by itself"),
+    "waiting_for[].what": ("", "archive, cluster, desk, log, or disk (of this file)"),
+    "waiting_for[].reason": ("", "what is wrong with it"),
+    "waiting_for[].seconds": ("s", "for how long by now"),
     "started_at": ("seconds since 1970", "when this run began"),
     "updated_at": ("seconds since 1970", "when this was written; older than a few seconds means that `run` is gone"),
     "reports": ("", "reports archived by this run"),

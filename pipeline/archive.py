@@ -1,5 +1,6 @@
 """The driver's way from screened slices to the archive: choose, stage, commit, trim.
 
+A step that a fault prevents which passes (a full disk) is repeated until it has passed.
 What is chosen (each report and each identity once) is decided in the order of
 the log; files may be staged for one window while the one before is committed.
 """
@@ -8,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
+from pipeline.backlog import Waiting
 from pipeline.desk import Desk
-from pipeline.errors import StorageError
+from pipeline.errors import PeacewatchError, StorageError
 from pipeline.fingerprints import Mask
 from pipeline.lake import upkeep
 from pipeline.lake.seen import SeenIdentities, SeenReports
@@ -22,8 +28,11 @@ from pipeline.lake.stage import Add
 from pipeline.lake.tables import Lake, Window
 from pipeline.log import Log
 from pipeline.messages import Failed, Selection
+from pipeline.outages import passes
+from pipeline.waits import ARCHIVE, Waits, said
 from pipeline.work import Done, SlicesOnCluster
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 #: Reports that go into one file: large enough to be worth one, small enough not to hold up alerts.
 _GROUP_BYTES = 16_000_000
@@ -34,60 +43,116 @@ _UPKEEP_EVERY = 32
 
 
 class Archivist:
-    """Archives windows of screened slices, exactly once and in order."""
+    """Archives windows of screened slices, exactly once and in order; waits out what passes."""
 
-    def __init__(self, lake: Lake, log: Log, desk: Desk, cluster: SlicesOnCluster, retention_s: float) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        log: Log,
+        desk: Desk,
+        cluster: SlicesOnCluster,
+        retention_s: float,
+        waits: Waits | None = None,
+    ) -> None:
         self._lake, self._log, self._desk, self._cluster = lake, log, desk, cluster
         self._retention_s = retention_s
+        self._waits = Waits() if waits is None else waits
         self._reports = SeenReports(lake.reports_of_hour, folder=lake.path)
         self._identities: SeenIdentities | None = None
         self._windows = 0
         self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()
-        self._failed = False
+        self._writing = threading.Lock()
+        self._failed = self._closed = False
+        self._steps: list[str] = []
 
-    async def archive(self, done: Sequence[Done]) -> dict[str, int]:
+    @property
+    def doing(self) -> str:
+        """What it is at now, for whoever wonders why nothing comes of it."""
+        return ", ".join(sorted(set(self._steps))) or "nothing"
+
+    @contextmanager
+    def _at(self, step: str) -> Iterator[None]:
+        self._steps.append(step)
+        try:
+            yield
+        finally:
+            self._steps.remove(step)
+
+    async def archive(self, window: Sequence[Waiting]) -> dict[str, int]:
         """Archive a window; returns its counts. Calls must start in the order of the log.
 
         After a window that failed none is archived: a later offset would hide the gap.
         """
         try:
-            return await self._archive(done)
+            return await self._archive(window)
         except BaseException:
             self._failed = True
             raise
 
-    async def _archive(self, done: Sequence[Done]) -> dict[str, int]:
+    async def close(self, wait_s: float = 15.0) -> bool:
+        """Write no more; False if a write that has begun does not end in so many seconds."""
+        self._closed = True
+        return await asyncio.to_thread(self._writing.acquire, timeout=wait_s)
+
+    async def _archive(self, window: Sequence[Waiting]) -> dict[str, int]:
         async with self._choosing:
             self._windows += 1
             number = self._windows
-            selections: list[Selection] = []
-            for first in range(0, len(done), _CHOSEN_AT_ONCE):
-                selections += await asyncio.to_thread(self._choose, done[first : first + _CHOSEN_AT_ONCE], number)
+            with self._at("choosing rows"):
+                done = await self._whole(window)
+                selections: list[Selection] = []
+                for first in range(0, len(done), _CHOSEN_AT_ONCE):
+                    some = done[first : first + _CHOSEN_AT_ONCE]
+                    selections += await self._patiently(partial(self._choose, some, number))
             committing = asyncio.ensure_future(self._committing.acquire())
         try:
             try:
-                adds = await self._cluster.stage(str(self._lake.path), done, selections, _GROUP_BYTES)
+                with self._at("writing files"):
+                    adds = await self._cluster.stage(str(self._lake.path), done, selections, _GROUP_BYTES)
             finally:
                 await committing
             if self._failed:
                 raise StorageError("a window before this one was not archived: `run` again")
-            window = self._window(done, selections, adds)
-            await asyncio.to_thread(self._commit, window, adds)
+            archived = self._window(done, selections, adds)
+            with self._at("committing"):
+                await self._patiently(partial(self._write, partial(self._commit, archived, adds)))
             if number % _UPKEEP_EVERY == 0:
                 await self._compact()
         finally:
             self._committing.release()
         async with self._choosing:
             self._reports.committed(number)
-        return dict(window.counts)
+        return dict(archived.counts)
+
+    async def _whole(self, window: Sequence[Waiting]) -> list[Done]:
+        """The slices of a window; those of which only the recipe was kept are screened again, without hurry."""
+        done: list[Done] = []
+        for item in window:
+            if isinstance(item, Done):
+                done.append(item)
+            elif item.reason is not None:
+                done.append(await self._cluster.rejected(item))
+            else:
+                done += await self._cluster.decode_and_screen(item.slice, later=True)
+        return done
+
+    async def _patiently(self, step: Callable[[], _T]) -> _T:
+        """Do in a thread what may be repeated until the archive can be read or written."""
+        return await self._waits.through(ARCHIVE, partial(asyncio.to_thread, step))
 
     async def _compact(self) -> None:
-        for merge in await asyncio.to_thread(upkeep.plan_all, self._lake):
+        for merge in await self._patiently(partial(upkeep.plan_all, self._lake)):
             merged = await self._cluster.merge_files(merge, self._lake.path)
             if isinstance(merged, Failed):
                 _LOG.warning("files of %s were left unmerged: %s", merge.table, merged.reason)
                 return
-            await asyncio.to_thread(upkeep.commit, self._lake, merge, merged)
+            try:
+                await asyncio.to_thread(self._write, partial(upkeep.commit, self._lake, merge, merged))
+            except Exception as error:
+                if not passes(error):
+                    raise
+                _LOG.warning("files of %s were left unmerged: %s", merge.table, said(error))
+                return
 
     def _choose(self, done: Sequence[Done], number: int) -> list[Selection]:
         if self._identities is None:
@@ -112,12 +177,23 @@ class Archivist:
         )
         return Window(stops, counts)
 
+    def _write(self, step: Callable[[], None]) -> None:
+        with self._writing:
+            if self._closed:
+                raise StorageError("the run has ended")
+            step()
+
     def _commit(self, window: Window, adds: dict[str, list[Add]]) -> None:
         self._lake.commit(window, adds)
         while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
             self._lake.commit_alerts(history)
         for source, stop in window.stops.items():
-            self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)
+            try:
+                self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)
+            except PeacewatchError as error:
+                # A log that is locked is trimmed after another window: the archive does not wait for it.
+                if not passes(error):
+                    raise
 
 
 def _split(mask: Mask, lengths: Sequence[int]) -> list[Mask]:

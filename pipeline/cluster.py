@@ -6,11 +6,12 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from distributed import Client
 
-from pipeline.errors import PeacewatchError
+from pipeline.errors import PeacewatchError, Unavailable
 from pipeline.patience import PatientThreads
 from pipeline.tasks import warm_up
 from pipeline.workspace import Cluster
@@ -20,6 +21,7 @@ _THREADS = 2
 _CONNECT_S = 20
 _START_S = 120
 _END_S = 10
+_GOODBYE_S = 3
 _SEND_AFTER_S = 0.001
 #: Results come straight from the workers: through the scheduler they would be packed twice.
 _CLIENT = {"asynchronous": True, "set_as_default": False, "direct_to_workers": True}
@@ -27,14 +29,23 @@ _CLIENT = {"asynchronous": True, "set_as_default": False, "direct_to_workers": T
 
 @asynccontextmanager
 async def connect(settings: Cluster, scheduler: str) -> AsyncIterator[Client]:
-    """A client whose workers are warm. Raises `PeacewatchError` if none can be reached."""
-    if scheduler:
-        async with _outside(scheduler) as client:
-            yield client
-        return
-    async with _local(settings.workers) as address, Client(address, timeout=_CONNECT_S, **_CLIENT) as client:
-        await client.wait_for_workers(settings.workers)
-        await _warm(client)
+    """A client whose workers are warm.
+
+    Raises `Unavailable` if none can be reached now, and `PeacewatchError` if workers cannot do our work.
+    """
+    async with AsyncExitStack() as stack:
+        address = scheduler or await stack.enter_async_context(_local(settings.workers))
+        try:
+            client = await stack.enter_async_context(_client(address))
+            await _workers_of(client, address, 1 if scheduler else settings.workers)
+            await _warm(client)
+        except (PeacewatchError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # A scheduler or a worker that dies meanwhile shows in many ways.
+            raise Unavailable(
+                f"the Dask cluster at {address} was lost while it started ({type(error).__name__}: {error})"
+            ) from error
         yield client
 
 
@@ -51,8 +62,13 @@ async def _local(workers: int) -> AsyncIterator[str]:
         with suppress(TimeoutError):
             address = await asyncio.wait_for(process.stdout.readline(), _START_S)
         if not address:
-            raise PeacewatchError("the local Dask cluster did not start: see above what it said, and try again")
+            raise Unavailable("the local Dask cluster did not start: see above what it said")
         yield address.decode().strip()
+    except BaseException:
+        # Lost, or nobody waits for what it is doing; its workers end with it.
+        with suppress(ProcessLookupError):
+            process.kill()
+        raise
     finally:
         process.stdin.close()
         await _ended(process)
@@ -67,25 +83,29 @@ async def _ended(process: Process) -> None:
 
 
 @asynccontextmanager
-async def _outside(scheduler: str) -> AsyncIterator[Client]:
+async def _client(address: str) -> AsyncIterator[Client]:
     try:
-        client = await Client(scheduler, timeout=_CONNECT_S, **_CLIENT)
+        client = await asyncio.wait_for(Client(address, timeout=_CONNECT_S, **_CLIENT), 2 * _CONNECT_S)
     except (OSError, TimeoutError) as error:
-        raise PeacewatchError(
-            f"no Dask scheduler answers at {scheduler} ({type(error).__name__}): "
+        raise Unavailable(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): "
             "start one with `dask scheduler`, or leave cluster.scheduler empty"
         ) from error
     try:
-        try:
-            await client.wait_for_workers(1, timeout=_CONNECT_S)
-        except TimeoutError:
-            raise PeacewatchError(
-                f"the scheduler at {scheduler} has no workers: start some with `dask worker {scheduler}`"
-            ) from None
-        await _warm(client)
         yield client
     finally:
-        await client.close()
+        # One that is lost has nobody to say goodbye to.
+        with suppress(Exception):
+            await asyncio.wait_for(client.close(), _GOODBYE_S)
+
+
+async def _workers_of(client: Any, address: str, workers: int) -> None:
+    try:
+        await client.wait_for_workers(workers, timeout=_CONNECT_S)
+    except TimeoutError:
+        raise Unavailable(
+            f"the scheduler at {address} has too few workers: start some with `dask worker {address}`"
+        ) from None
 
 
 async def _warm(client: Client) -> None:
@@ -94,7 +114,7 @@ async def _warm(client: Client) -> None:
     if client.scheduler_comm is not None:
         client.scheduler_comm.interval = _SEND_AFTER_S
     try:
-        await client.run(warm_up)
+        await asyncio.wait_for(client.run(warm_up), _START_S)
         await client.register_plugin(PatientThreads())
     except ImportError as error:
         raise PeacewatchError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StorageError
@@ -29,6 +30,8 @@ def replace(path: Path, content: bytes, durable: bool = True) -> None:
             sync(fresh)
         fresh.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise StorageError(f"{path} could not be written ({error.strerror}): check the disk") from error
     if durable:
         sync(path.parent)

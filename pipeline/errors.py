@@ -49,6 +49,10 @@ class Overloaded(PeacewatchError):
         self.retry_after_s = retry_after_s
 
 
+class Unavailable(PeacewatchError):
+    """What this needs does not answer now, and may again: try again."""
+
+
 class StorageError(PeacewatchError):
     """What is stored is torn, missing or could not be made durable: an operator must look."""
 

@@ -38,12 +38,13 @@ def with_stamps(findings: pa.Table, stamps: Iterable[float]) -> pa.Table:
 def spans(findings: pa.Table, stored_at: float) -> Spans:
     """How long each step of findings took that have stamps and were stored at ``stored_at``.
 
-    A clock that was set back, or another machine's, must not make a step shorter than nothing.
+    A clock that was set back, or another machine's, makes no step shorter than nothing, and the total is what
+    is left then: the sum of the others.
     """
     stamps = [findings[name].cast(pa.int64()).to_numpy() / 1e6 for name in (_BEGIN, *_BETWEEN)]
     stamps.append(np.full(findings.num_rows, stored_at))
-    taken: Spans = np.column_stack([*np.diff(stamps, axis=0), stamps[-1] - stamps[0]])
-    return taken.clip(min=0.0)
+    taken = np.diff(stamps, axis=0).clip(min=0.0)
+    return np.column_stack([*taken, taken.sum(axis=0)])
 
 
 def percentiles_ms(seconds: npt.ArrayLike) -> dict[str, float | None]:

@@ -58,12 +58,14 @@ class Failed:
     """A task that could not do its work.
 
     ``torn``: the log is damaged there. ``outside``: the fault is not the slice's (a
-    disk, a log that the worker cannot see), so nothing may be rejected for it.
+    disk, a log that the worker cannot see), so nothing may be rejected for it; ``passing``:
+    and it may pass, see `pipeline.outages`.
     """
 
     reason: str
     torn: bool = False
     outside: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)

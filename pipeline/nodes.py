@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from streamz import Source, Stream
@@ -19,6 +20,10 @@ from pipeline.log import Log, Slice
 _POLL_S = 0.005
 #: Between slices when it is calm: many tiny ones would keep the scheduler busier than the workers.
 _PACE_S = 0.012
+#: Between looks whether whoever is downstream got stuck.
+_LOOK_S = 0.25
+
+_Look = Callable[[], Awaitable[list[Slice]]]
 
 
 def cut(slice: Slice, at: int) -> tuple[Slice, Slice]:
@@ -44,8 +49,8 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
     """Emits slices of a log from ``positions`` on, for ever, waiting for whoever is downstream.
 
     ``boundaries``: offsets of each partition that no slice may span. ``position``
-    is where the next slice starts. An error of the log stops the source and goes to ``fail``.
-    After a small slice, what comes in is gathered while ``busy()``.
+    is where the next slice starts. The log is asked through ``patiently``, which may wait and ask again; what it
+    raises stops the source and goes to ``fail``. After a small slice, what comes in is gathered while ``busy()``.
     """
 
     def __init__(
@@ -56,16 +61,20 @@ class tail(Source):  # type: ignore[misc]  # noqa: N801
         max_bytes: int,
         fail: Callable[[Exception], None],
         busy: Callable[[], bool] = lambda: False,
+        patiently: Callable[[_Look], Awaitable[list[Slice]]] = lambda look: look(),
         **kwargs: Any,
     ) -> None:
         self.position = dict(positions)
         self._log, self._boundaries, self._max_bytes, self._fail = log, boundaries, max_bytes, fail
-        self._busy = busy
+        self._busy, self._patiently = busy, patiently
         super().__init__(**kwargs)
+
+    async def _look(self) -> list[Slice]:
+        return self._log.slices(self.position, self._max_bytes, limit=1)
 
     async def _run(self) -> None:
         try:
-            slices = self._log.slices(self.position, self._max_bytes, limit=1)
+            slices = await self._patiently(self._look)
         except PeacewatchError as error:
             self.stop()
             self._fail(error)
@@ -165,3 +174,54 @@ class window(Stream):  # type: ignore[misc]  # noqa: N801
         if self._elements:
             elements, self._elements, self._held = self._elements, [], 0.0
             await asyncio.gather(*self._emit(elements))
+
+
+@Stream.register_api()
+class spill(Stream):  # type: ignore[misc]  # noqa: N801
+    """Passes elements on, one at a time and in order; upstream waits for that, but not while downstream is ``stuck()``.
+
+    Once upstream does not wait, what does goes through ``shrink``, which makes a list of elements
+    small; and upstream waits again when nothing else does any more.
+    """
+
+    def __init__(
+        self,
+        upstream: Stream,
+        stuck: Callable[[], bool],
+        shrink: Callable[[list[Any]], list[Any]],
+        **kwargs: Any,
+    ) -> None:
+        self._stuck, self._shrink = stuck, shrink
+        self._waiting: list[Any] = []
+        self._passing = False
+        self._spilled = False
+        self._changed = asyncio.Condition()
+        super().__init__(upstream, ensure_io_loop=True, **kwargs)
+        self._emitter = asyncio.ensure_future(self._emit_in_order())
+
+    async def update(self, x: Any, who: Any = None, metadata: Any = None) -> None:
+        async with self._changed:
+            self._waiting.append(x)
+            if self._spilled:
+                self._waiting[-2:] = self._shrink(self._waiting[-2:])
+            self._changed.notify_all()
+        while (self._waiting or self._passing) and not self._spilled:
+            self._spilled = self._stuck()
+            async with self._changed:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), _LOOK_S)
+
+    async def _emit_in_order(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._waiting)
+                x, self._passing = self._waiting.pop(0), True
+            await asyncio.gather(*self._emit(x))
+            async with self._changed:
+                self._passing = False
+                self._spilled &= bool(self._waiting)
+                self._changed.notify_all()
+
+    def destroy(self, *args: Any) -> None:
+        self._emitter.cancel()
+        super().destroy(*args)

@@ -36,6 +36,7 @@ class Summary:
 class Progress:
     """The counts of a run so far. Not thread-safe: the driver's loop owns it."""
 
+    state: str = "starting"  # then running, and stopped
     started_at: float = field(default_factory=time.time)
     reports: int = 0
     sightings: int = 0
@@ -51,6 +52,9 @@ class Progress:
     metrics: str = ""  # address of /metrics
     steps: StepCounts = field(default_factory=StepCounts)
     dask: list[dict[str, Any]] = field(default_factory=list)  # see `pipeline.workers`
+    waiting_for: list[dict[str, Any]] = field(default_factory=list)  # see `pipeline.waits`
+    # The machine's clock may be set: what takes time is told by one that is not.
+    _began: float = field(default_factory=time.monotonic)
     _recent: deque[tuple[float, Spans]] = field(default_factory=deque)  # when
     _marks: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -60,7 +64,7 @@ class Progress:
         self.bytes += size
         self.alerts_opened += opened
         if len(spans):
-            self._recent.append((time.time(), spans))
+            self._recent.append((time.monotonic(), spans))
             self.steps.add(spans)
 
     def on_archived(self, lines: int, counts: dict[str, int]) -> None:
@@ -73,7 +77,7 @@ class Progress:
 
     def recent(self) -> Spans:
         """How long the steps of the findings of the last 60 s took."""
-        while self._recent and time.time() - self._recent[0][0] > _LATENCY_OVER_S:
+        while self._recent and time.monotonic() - self._recent[0][0] > _LATENCY_OVER_S:
             self._recent.popleft()
         return np.concatenate([NO_SPANS, *(spans for _, spans in self._recent)])
 
@@ -89,22 +93,22 @@ class Progress:
 
     def summary(self) -> Summary:
         """The run as a whole."""
-        seconds = round(time.time() - self.started_at, 3)
+        seconds = round(time.monotonic() - self._began, 3)
         megabytes = round(self.bytes / 1e6, 3)
         return Summary(
             self.reports, self.sightings, self.alerts_opened, self.rejected, self.duplicates, seconds, megabytes
         )
 
-    def snapshot(self, state: str) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """The live snapshot."""
-        now = time.time()
-        reports, megabytes = self.rates(now)
+        reports, megabytes = self.rates(time.monotonic())
         recent = self.recent()
         return {
             "pid": os.getpid(),
-            "state": state,
+            "state": self.state,
+            "waiting_for": self.waiting_for,
             "started_at": self.started_at,
-            "updated_at": now,
+            "updated_at": time.time(),
             "reports": self.reports,
             "sightings": self.sightings,
             "rejected": self.rejected,

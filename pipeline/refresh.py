@@ -69,12 +69,16 @@ async def beside(cube: Cube) -> AsyncIterator[Refresh]:
 
 @asynccontextmanager
 async def kept_up_to_date(
-    refresh: Refresh, archived: asyncio.Event, to_the_end: bool, every_s: float = _EVERY_S
+    refresh: Refresh,
+    archived: asyncio.Event,
+    to_the_end: bool,
+    every_s: float = _EVERY_S,
+    hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[None]:
     """While the block runs, refresh at its start and after ``archived`` is set; once more at its end.
 
-    ``to_the_end`` waits for that as long as it takes; without, it has some seconds, and the next run
-    catches up. A block that fails is not waited for at all.
+    ``to_the_end`` waits for that as long as it takes; without, or from ``hurry`` on, it has some seconds, and the
+    next run catches up. A block that fails is not waited for at all.
     """
     archived.set()
     ending = asyncio.Event()
@@ -84,7 +88,11 @@ async def kept_up_to_date(
         yield
         ending.set()
         archived.set()
-        await asyncio.wait([keeping], timeout=None if to_the_end else _LAST_S)
+        if to_the_end:
+            hurrying = asyncio.create_task((hurry or asyncio.Event()).wait())
+            await asyncio.wait([keeping, hurrying], return_when=asyncio.FIRST_COMPLETED)
+            hurrying.cancel()
+        await asyncio.wait([keeping], timeout=_LAST_S)
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

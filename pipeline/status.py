@@ -48,6 +48,6 @@ def status(workspace: Workspace) -> dict[str, Any]:
 
 
 def _latency_ms(desk: Desk) -> dict[str, float | None]:
-    """Accepted → raised, of the newest alerts."""
-    newest = desk.alerts(limit=_NEWEST)
-    return percentiles_ms([(alert["raised_at"] - alert["accepted_at"]).total_seconds() for alert in newest])
+    """Accepted → raised, of the newest alerts; without those between which the clock was set back."""
+    taken = [(alert["raised_at"] - alert["accepted_at"]).total_seconds() for alert in desk.alerts(limit=_NEWEST)]
+    return percentiles_ms([seconds for seconds in taken if seconds >= 0])

@@ -27,6 +27,7 @@ from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice, open_log
 from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, Stamps, packed
+from pipeline.outages import passes
 from pipeline.patience import no_long_pauses
 from pipeline.recoveries import KeyFilter, Keys, of_citizens, relevant
 from pipeline.rules import recoveries, rule_from_settings, screen
@@ -69,9 +70,9 @@ def _never_raises(task: Callable[_P, _T]) -> Callable[_P, _T | Failed]:
         except Torn as error:
             return Failed(error.message, torn=True)
         except PeacewatchError as error:
-            return Failed(error.message, outside=True)
+            return Failed(error.message, outside=True, passing=passes(error))
         except OSError as error:
-            return Failed(f"{type(error).__name__}: {error}", outside=True)
+            return Failed(f"{type(error).__name__}: {error}", outside=True, passing=passes(error))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a panic of a parser is no Exception

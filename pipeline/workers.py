@@ -25,14 +25,29 @@ class WorkerWatch:
         self._asked_at = -_EVERY_S
         self._asking: asyncio.Task[None] | None = None
         self._rows: list[dict[str, Any]] = []
+        self.answered = False  # whether the scheduler ever said what workers it has
 
     def rows(self) -> list[dict[str, Any]]:
         """What is known of each worker now, see `worker_rows`; asks anew if that is old."""
         idle = self._asking is None or self._asking.done()
         if idle and time.monotonic() - self._asked_at >= _EVERY_S:
-            self._asked_at = time.monotonic()
-            self._asking = asyncio.create_task(self._ask())
+            self._start_asking()
         return self._rows
+
+    async def look(self, wait_s: float = _EVERY_S) -> None:
+        """Ask, and wait for the answer, but no longer than that."""
+        await asyncio.wait([self._start_asking()], timeout=wait_s)
+
+    def _start_asking(self) -> asyncio.Task[None]:
+        self._asked_at = time.monotonic()
+        self._asking = asyncio.create_task(self._ask())
+        return self._asking
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the scheduler has owed an answer."""
+        waiting = self._asking is not None and not self._asking.done()
+        return time.monotonic() - self._asked_at if waiting else 0.0
 
     async def close(self) -> None:
         """Ask no more."""
@@ -45,7 +60,8 @@ class WorkerWatch:
             scheduler = self._client.scheduler
             identity = await scheduler.identity(n_workers=-1) if scheduler else {"workers": {}}
             self._rows = list(worker_rows(identity["workers"]))
-        except Exception:  # noqa: BLE001 - whatever it is, the run knows better what a lost scheduler means
+            self.answered = True
+        except Exception:  # noqa: BLE001 - whatever it is, `keeper` knows better what a lost scheduler means
             self._rows = []
 
 

@@ -41,9 +41,9 @@ def test_steps_are_what_lies_between_stamps() -> None:
     assert spans(finding, 100.15)[0] == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.15])
 
 
-def test_a_clock_that_was_set_back_makes_no_step_negative() -> None:
+def test_a_clock_that_was_set_back_makes_no_step_negative_and_the_total_what_is_left() -> None:
     finding = with_stamps(accepted(100.0), (99.0, 99.1, 99.2, 99.3))
-    assert spans(finding, 99.4)[0] == pytest.approx([0, 0.1, 0.1, 0.1, 0.1, 0])
+    assert spans(finding, 99.4)[0] == pytest.approx([0, 0.1, 0.1, 0.1, 0.1, 0.4])
 
 
 def test_steps_are_counted_by_bucket() -> None:

@@ -18,7 +18,7 @@ import plain
 import pytest
 from conftest import REPORTS, command, listed, peacewatch
 
-from pipeline import archive, flow
+from pipeline import archive, driver
 from pipeline.desk import Desk
 from pipeline.lake import upkeep
 from pipeline.workspace import Workspace
@@ -193,7 +193,7 @@ def test_small_files_are_merged_along_the_way(
     monkeypatch.setattr(upkeep, "MIN_FILES", 2)
     workspace = make_workspace(LAKE_COMMIT_MB=1)
     peacewatch(workspace.root, "ingest", city)
-    flow.run(workspace, until_drained=True)
+    driver.run(workspace, until_drained=True)
     assert any("remove" in action for action in actions(workspace, "sightings"))
     assert_as_plainly_read(workspace, plain.read(city))
 

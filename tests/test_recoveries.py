@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import flow
+from pipeline import driver, flow
 from pipeline.desk import Desk
 from pipeline.dialects import decode, load_dialect
 from pipeline.log import Chunk, open_log
@@ -86,7 +86,7 @@ def test_slices_in_flight_together_give_the_alerts_of_one_after_the_other(
     log = open_log(workspace.log_url, workspace.settings.log)
     log.append([Chunk(b"".join(sent[first : first + 5]), "peacewatch") for first in range(0, len(sent), 5)])
     log.close()
-    flow.run(workspace, until_drained=True)
+    driver.run(workspace, until_drained=True)
 
     tables = decode(
         b"".join(sent),

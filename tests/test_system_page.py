@@ -145,8 +145,10 @@ def test_a_supervisor_sees_numbers_and_lines_but_requeues_nothing(visit: Any, se
     # From the future, so that it stays good for as long as this test takes on a slow machine.
     said = {"state": "running", "updated_at": time.time() + 2, "started_at": time.time(), "lag_reports": 1234,
             "latency_ms": percentiles_ms([0.02, 0.05]), "latency_histogram_ms": histogram_ms([0.02, 0.05]),
-            "latency_steps_ms": by_step_ms(np.full((3, len(STEPS)), 0.008)), "dask": [worker]}  # fmt: skip
+            "latency_steps_ms": by_step_ms(np.full((3, len(STEPS)), 0.008)), "dask": [worker],
+            "waiting_for": [{"what": "desk", "reason": "locked by somebody", "seconds": 12.0}]}  # fmt: skip
     write_snapshot(served.workspace.live_path, said)
+    expect(page.locator(".waits")).to_have_text(re.compile("^Waiting for the desk for .*: locked by somebody$"))
     expect(counter(page, "lag")).to_have_text("1,234")
     expect(page.get_by_role("row").filter(has_text="w-1")).to_contain_text("40 %")
     expect(page.locator("rect.bar")).to_have_count(2)

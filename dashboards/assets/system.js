@@ -45,7 +45,9 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
   const stored = table("Stored", ["What", "Rows", "Files", "Size"], "")
   const rejects = new Rejects(clock, model, send)
   const main = el("main", "scroll", rate.element, lag.element, latency.element, rejects.element, el("div", "stack", workers.element, stored.element))
-  root.append(counters, main)
+  const waits = el("div", "waits")
+  waits.setAttribute("role", "status")
+  root.append(counters, waits, main)
 
   function table(title, columns, nothing) {
     const body = el("tbody")
@@ -90,6 +92,9 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
     const running = said.state === "running"
     const told = (value, write) => (running && value != null ? write(value) : "–")
     counters.classList.toggle("stale", !running)
+    const waited = running ? (said.waiting_for ?? []) : []
+    waits.hidden = !waited.length
+    setText(waits, waited.map((one) => `Waiting for the ${one.what} for ${duration(1000 * one.seconds)}: ${one.reason}`).join("\n"))
     put("rate", told(said.reports_per_s, (value) => number(value, 0)), running ? dataRate(said.megabytes_per_s) : "not running")
     put("lag", told(said.lag_reports, (value) => number(value, 0)), "waiting to be screened")
     put("archive", told(said.archive_lag_reports, (value) => number(value, 0)), "waiting to be archived")

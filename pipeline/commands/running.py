@@ -86,7 +86,7 @@ def run(session: Session, until_drained: bool, scheduler: str | None, as_json: b
       peacewatch run --until-drained
       peacewatch run --scheduler tcp://10.0.0.5:8786
     """
-    from pipeline.flow import run as flow
+    from pipeline.driver import run as flow
 
     workspace = session.open()
     with progress_bar("running") as advance:

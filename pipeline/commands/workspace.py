@@ -66,6 +66,8 @@ def _overview(found: dict[str, Any]) -> dict[str, str]:
     else:
         when = time_text(datetime.fromtimestamp(run["updated_at"], UTC))
         overview["run"] = f"{run['state']} at {when}, process {run['pid']}, {_told(run['reports_per_s'])} reports/s"
+        for row in run.get("waiting_for", []):
+            overview[f"waiting for the {row['what']}"] = f"{row['reason']} ({row['seconds']:,.0f} s)"
     return overview
 
 

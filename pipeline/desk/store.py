@@ -106,8 +106,15 @@ class Desk:
         self._applying = threading.Lock()
         self._watched: Keys | None = None
         self._reopened = 0
-        with self._database.making_tables() as connection:
-            _create(connection, self._database.name)
+        if not self._is_made():
+            with self._database.making_tables() as connection:
+                _create(connection, self._database.name)
+
+    def _is_made(self) -> bool:
+        """Whether all tables are there: for that, who only reads needs neither a writer's turn nor room on the disk."""
+        with self._database.read() as connection:
+            there = set(sa.inspect(connection).get_table_names())
+            return set(METADATA.tables) <= there and _version(connection, self._database.name) is not None
 
     def screened(self) -> dict[str, int]:
         """The offset up to which each source has been applied."""
@@ -213,18 +220,23 @@ class Desk:
 
 def _create(connection: sa.Connection, name: str) -> None:
     METADATA.create_all(connection)
-    version = connection.scalar(sa.select(META.c.value).where(META.c.name == "version"))
-    if version is None:
+    if _version(connection, name) is None:
         connection.execute(
             sa.insert(META),
             [{"name": "version", "value": VERSION}, {"name": "revision", "value": 0}, {"name": "audit", "value": 0}],
         )
-    elif version != VERSION:
+
+
+def _version(connection: sa.Connection, name: str) -> int | None:
+    """The desk's version, None if it has none yet; `StorageError` if this Peacewatch cannot work with it."""
+    version: int | None = connection.scalar(sa.select(META.c.value).where(META.c.name == "version"))
+    if version not in (None, VERSION):
         raise StorageError(
             f"the desk {name} is of version {version} and this Peacewatch works with {VERSION}: "
             "use the Peacewatch that made it, or start a new desk",
             version=version,
         )
+    return version
 
 
 def _changed(query: sa.Select[Any], after: int, limit: int) -> sa.Select[Any]:

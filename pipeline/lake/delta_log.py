@@ -96,12 +96,12 @@ class DeltaLog:
         final = self._log / f"{version:020}.json"
         draft = self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
         try:
-            draft.write_bytes(content)
-            sync(draft)
             try:
+                draft.write_bytes(content)
+                sync(draft)
                 os.link(draft, final)
             finally:
-                draft.unlink()
+                draft.unlink(missing_ok=True)
         except FileExistsError:
             return False
         except OSError as error:

@@ -57,14 +57,13 @@ class SeenReports:
         """True for reports that are new, the first of each; they count as seen from now on.
 
         ``window`` is the number of the commit that will hold them: until
-        `committed` names it, their hours stay in memory.
+        `committed` names it, their hours stay in memory. If ``load`` raises, nothing counts as seen.
         """
         hashes, times = keys
         hours = times // HOUR_US
         numbers = np.unique(hours).tolist()
         fresh = np.zeros(len(hashes), bool)
-        for number in numbers:
-            hour = self._hour(number)
+        for number, hour in [(number, self._hour(number)) for number in numbers]:
             hour.window = window
             rows = slice(None) if len(numbers) == 1 else np.flatnonzero(hours == number)
             fresh[rows] = hour.add(hashes[rows], times[rows])

@@ -91,7 +91,15 @@ def stage(
     parts = {table: _parts(table, pa.concat_tables([tables[table] for tables in chosen])) for table in _STAGED}
     people = sum(batch.people.num_rows if batch.distinct is None else batch.distinct for batch in batches)
     repeat = people * _REPEATED <= sum(batch.sightings.num_rows for batch in batches)
-    adds = {table: _write(Path(lake) / table, parts[table], repeat) for table in _STAGED}
+    adds: dict[str, list[Add]] = {}
+    try:
+        for table in _STAGED:
+            adds[table] = _write(Path(lake) / table, parts[table], repeat)
+    except BaseException:
+        # Whoever tries again writes all of them again: on a disk that is full nothing may be left over each time.
+        for table, files in adds.items():
+            _discard(Path(lake) / table, files)
+        raise
     if cube is not None:
         with suppress(UsageError):  # an area without a grid, of which the cube itself complains
             _keep_sums(KeptSums(Path(lake), cube), cube, parts, adds)
@@ -116,7 +124,20 @@ def write(folder: Path, table: str, rows: pa.Table) -> list[Add]:
 
 
 def _write(folder: Path, parts: Parts, keys_repeat: bool = False) -> list[Add]:
-    return [_write_file(folder, date, rows, keys_repeat) for date, rows in parts.items() if rows.num_rows]
+    adds: list[Add] = []
+    try:
+        for date, rows in parts.items():
+            if rows.num_rows:
+                adds.append(_write_file(folder, date, rows, keys_repeat))
+    except BaseException:
+        _discard(folder, adds)
+        raise
+    return adds
+
+
+def _discard(folder: Path, adds: Iterable[Add]) -> None:
+    for file in adds:
+        _remove(folder / file.path)
 
 
 def _parts(table: str, rows: pa.Table) -> Parts:
@@ -132,10 +153,19 @@ def _write_file(folder: Path, date: str | None, rows: pa.Table, keys_repeat: boo
     path = folder / _new_name(date)
     new_folder = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
-    stats = write_parquet(path, rows.schema, [rows], STAGED, keys_repeat)
-    if new_folder:
-        sync(folder)
-    return _durable(folder, path, date, stats)
+    try:
+        stats = write_parquet(path, rows.schema, [rows], STAGED, keys_repeat)
+        if new_folder:
+            sync(folder)
+        return _durable(folder, path, date, stats)
+    except BaseException:
+        _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def merge_files(folder: Path, date: str | None, paths: Sequence[str]) -> Add:

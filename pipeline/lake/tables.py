@@ -58,6 +58,8 @@ class Lake:
         # The writer's own: it alone knows without a look what was committed last.
         self._logs: dict[str, DeltaLog] = {}
         self._last_plan: dict[str, Any] | None = None
+        # After a write that failed, only the disk knows what was done of it.
+        self._doubtful = False
 
     @classmethod
     def open_for_writing(cls, path: Path) -> Lake:
@@ -74,16 +76,30 @@ class Lake:
             lake._lock.seek(0)
             owner = lake._lock.read() or "unknown"
             raise Conflict(f"{path} is written by process {owner} already: stop that `run` first") from None
-        lake._lock.truncate(0)
-        lake._lock.write(str(os.getpid()))
-        lake._lock.flush()
-        for name in TABLES:
-            lake._create(name)
-            lake._logs[name] = DeltaLog(path / name, lake._opened(name))
-        lake._last_plan = lake._plan()
-        if lake._last_plan:
-            lake._carry_out(lake._last_plan)
+        try:
+            lake._lock.truncate(0)
+            lake._lock.write(str(os.getpid()))
+            lake._lock.flush()
+            for name in TABLES:
+                lake._create(name)
+            lake._settle()
+        except BaseException:
+            lake.close()
+            raise
         return lake
+
+    def _settle(self) -> None:
+        """Look at the disk for what was committed last, and finish it."""
+        self._doubtful = True
+        for name in TABLES:
+            # If its directory is not there now, nobody may take that for a table without rows.
+            (self.path / name / "_delta_log").stat()
+            self._logs[name] = DeltaLog(self.path / name, self._opened(name))
+        self._last_plan = None
+        self._last_plan = self._plan()
+        if self._last_plan:
+            self._carry_out(self._last_plan)
+        self._doubtful = False
 
     def close(self) -> None:
         """Give the writer's lock back; what is read from then on is looked for on disk."""
@@ -137,7 +153,14 @@ class Lake:
         return plan is not None and any(self.archived(source) < stop for source, stop in plan["stops"].items())
 
     def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
-        """Make staged files part of the archive, all of them or none, exactly once, and durable."""
+        """Make staged files part of the archive, all of them or none, exactly once, and durable.
+
+        After an error it may be called again with the same window: what was done of it stays done.
+        """
+        if self._doubtful:
+            self._settle()
+        if all(self.archived(source) >= stop for source, stop in window.stops.items()):
+            return
         if self.unfinished():
             raise StorageError(f"the last commit of {self.path} is unfinished: `run` again, which finishes it first")
         before = self.totals()
@@ -146,16 +169,22 @@ class Lake:
             "adds": to_json(dict(adds)),
             "totals": {name: before[name] + window.counts[name] for name in COUNTS},
         }
+        self._doubtful = True
         replace(self.path / _PLAN, json.dumps(plan).encode())
         self._last_plan = plan
         self._carry_out(plan)
+        self._doubtful = False
 
     def commit_alerts(self, rows: pa.Table) -> None:
         """Append changes of alerts (schema ALERTS, in order of revision) that are not there yet."""
+        if self._doubtful:
+            self._settle()
         rows = rows.filter(pc.greater(rows["revision"], self.archived(_DESK, "alerts")))
         if rows.num_rows:
             adds = write(self.path / "alerts", "alerts", rows)
+            self._doubtful = True
             self._append("alerts", adds, {_DESK: pc.max(rows["revision"]).as_py()})
+            self._doubtful = False
 
     def alerts_revision(self) -> int:
         """The last change of an alert that is archived."""
@@ -245,7 +274,11 @@ class Lake:
 
     def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
         """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""
+        if self._doubtful:
+            self._settle()
+        self._doubtful = True
         self._logs[name].append([add(action(merged, new=False)), *removes(removed)])
+        self._doubtful = False
 
     def remove_leftovers(self, name: str, older_than_h: int) -> int:
         """Delete files that no longer, or never, became part of a table; returns how many."""
