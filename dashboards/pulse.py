@@ -16,6 +16,7 @@ from typing import Any
 SILENT_AFTER_S = 3.0
 
 RUNNING = "running"
+_STARTING = "starting"
 STOPPED = "stopped"
 SILENT = "silent"
 MISSING = "missing"
@@ -25,7 +26,7 @@ MISSING = "missing"
 class Pulse:
     """The pipeline's state, and its numbers since it started.
 
-    ``state`` is `RUNNING`, `STOPPED` (it said so), `SILENT` (it stopped saying
+    ``state`` is `RUNNING`, `STOPPED` (it said so, or that it only starts), `SILENT` (it stopped saying
     anything) or `MISSING` (it has never run here). ``updated_at`` is in seconds
     since the epoch, None if missing. ``numbers`` is the snapshot as it was written.
     """
@@ -44,7 +45,7 @@ def read_pulse(path: Path, now: float) -> Pulse:
         return Pulse(MISSING)
     except (OSError, ValueError, KeyError, TypeError):
         return Pulse(SILENT)
-    if numbers.get("state") == STOPPED:
+    if numbers.get("state") in (STOPPED, _STARTING):
         return Pulse(STOPPED, updated_at, numbers)
     # A clock set back must not turn a dead pipeline into a live one.
     silent = abs(now - updated_at) > SILENT_AFTER_S

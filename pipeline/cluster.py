@@ -104,7 +104,7 @@ async def _workers_of(client: Any, address: str, workers: int) -> None:
         await client.wait_for_workers(workers, timeout=_CONNECT_S)
     except TimeoutError:
         raise Unavailable(
-            f"the scheduler at {address} has too few workers: start some with `dask worker {address}`"
+            f"the scheduler at {address} has no workers: start some with `dask worker {address}`"
         ) from None
 
 

@@ -179,14 +179,14 @@ class _Teller:
             progress.workers = len(workers)
             if self._flow is not None and workers:
                 self._flow.fit(sum(worker["nthreads"] or 0 for worker in workers))
-        progress.waiting_for = self.waits.rows()
+        progress.waiting_for = self.waits.rows() if progress.state != "stopped" else []
         try:
             await asyncio.to_thread(write_snapshot, self._workspace.live_path, progress.snapshot())
         except PeacewatchError as error:
             self.waits.tell(DISK, said(error))
         else:
             self.waits.over(DISK)
-        if self._on_progress is not None:
+        if self._on_progress is not None and self._flow is not None:
             self._on_progress(progress.screened, self._total)
 
     async def _count(self) -> None:

@@ -31,6 +31,8 @@ _SETTINGS: dict[str, Any] = {
     "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     # A slice that outlives no worker is split: see `work`.
     "distributed.scheduler.allowed-failures": 1,
+    # One that hangs is replaced, too.
+    "distributed.scheduler.worker-ttl": "60s",
     # A worker that dies again within that time would not be started any more.
     "distributed.deploy.lost-worker-timeout": "365 days",
     # Files are written where their tables are held, or these would be made again.

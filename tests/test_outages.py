@@ -153,7 +153,7 @@ def test_an_outside_scheduler_may_be_started_anew(make_workspace: MakeWorkspace,
 
     worker = ["dask", "worker", "--scheduler-file", str(file), "--nthreads", "1", *local]
     with process(scheduler("0"), signal.SIGKILL) as first, process(worker):
-        wait_for(file.exists)
+        wait_for(lambda: file.exists() and bool(file.read_text()))
         address = json.loads(file.read_text())["address"]
         with process(command(workspace.root, "run", "--scheduler", address)) as run:
             wait_for(lambda: running(workspace))
@@ -266,8 +266,6 @@ def test_a_disk_that_is_full_is_waited_for_and_does_not_hide_how_it_goes(
         wait_for(lambda: alerts(workspace) == 2)
         wait_for(lambda: archived(workspace) == 2)
         assert run.poll() is None
-    with full(small_disk):
-        assert peacewatch(workspace.root, "status")["reports"] == 2
 
 
 @pytest.fixture

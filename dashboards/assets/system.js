@@ -92,7 +92,7 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
     const running = said.state === "running"
     const told = (value, write) => (running && value != null ? write(value) : "–")
     counters.classList.toggle("stale", !running)
-    const waited = running ? (said.waiting_for ?? []) : []
+    const waited = running || said.state === "stopped" ? (said.waiting_for ?? []) : []
     waits.hidden = !waited.length
     setText(waits, waited.map((one) => `Waiting for the ${one.what} for ${duration(1000 * one.seconds)}: ${one.reason}`).join("\n"))
     put("rate", told(said.reports_per_s, (value) => number(value, 0)), running ? dataRate(said.megabytes_per_s) : "not running")

@@ -149,7 +149,8 @@ def live_message(status: Status) -> dict[str, Any]:
     """What the browser is told about the run; numbers that are not known are None."""
     numbers = status.pulse.numbers
     names = ("reports_per_s", "megabytes_per_s", "lag_reports", "archive_lag_reports", "reports", "rejected",
-             "duplicates", "latency_ms", "latency_histogram_ms", "latency_steps_ms", "dask", "started_at", "waiting_for")  # fmt: skip
+             "duplicates", "latency_ms", "latency_histogram_ms", "latency_steps_ms", "dask", "started_at",
+             "waiting_for")  # fmt: skip
     return {"state": status.pulse.state, "at": status.at, **{name: numbers.get(name) for name in names}}
 
 
