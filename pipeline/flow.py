@@ -237,7 +237,8 @@ class Flow:
             start_over(stalled)
 
     async def close(self) -> None:
-        """Write no more."""
+        """Write no more; what still fails is no news."""
+        self.failure.cancel()
         self.slices.stop()
         if not await self._archivist.close():
             _LOG.warning("the archive is still being written: it ends with this process")

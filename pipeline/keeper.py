@@ -40,6 +40,7 @@ class Keeper:
         self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._watch: WorkerWatch | None = None
+        self.ending = False  # what is lost from then on is no news
         self._full_at = time.monotonic()
 
     async def client(self) -> Client:
@@ -69,7 +70,7 @@ class Keeper:
         return watch is None or not watch.answered or any(row["address"] == worker for row in watch.rows())
 
     def _end(self, why: str) -> None:
-        if self._client.done() and not self._lost.done():
+        if self._client.done() and not self._lost.done() and not self.ending:
             self._waits.tell(CLUSTER, why)
             self._client = asyncio.get_running_loop().create_future()
             self._lost.set_result(why)
@@ -138,6 +139,7 @@ async def kept(settings: Cluster, scheduler: str, waits: Waits) -> AsyncIterator
     try:
         yield keeper
     finally:
+        keeper.ending = True
         keeping.cancel()
         with suppress(asyncio.CancelledError):
             await keeping

@@ -241,8 +241,9 @@ def test_live_snapshot_says_who_is_watching(workspace: Workspace) -> None:
     assert read_pulse(workspace.live_path, now).state == SILENT
     say(workspace, age_s=-60)
     assert read_pulse(workspace.live_path, now).state == SILENT
-    say(workspace, state="stopped", age_s=60)
-    assert read_pulse(workspace.live_path, now).state == STOPPED
+    for state in ("stopped", "starting"):
+        say(workspace, state=state, age_s=60)
+        assert read_pulse(workspace.live_path, now).state == STOPPED
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[]", "null", '{"state": "running"}', '{"updated_at": "soon"}', "\xff"])
