@@ -124,7 +124,9 @@ class Cluster(_Section):
 class Run(_Section):
     """[run]: the pipeline's process."""
 
-    metrics_port: int = Field(0, ge=0, le=65535, description="of http://127.0.0.1:PORT/metrics and /readyz; 0 for any free")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="of http://127.0.0.1:PORT/metrics and /readyz; 0 for any free"
+    )
 
 
 class Gateway(_Section):
