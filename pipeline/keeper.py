@@ -24,8 +24,8 @@ _LOOK_S = 0.25
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 3.0
 #: A scheduler that owes an answer for longer hangs: a busy one takes a second.
 _SILENT_S = 30.0
-#: A local cluster's nannies have a new worker up in some seconds, if they manage at all.
-_NO_WORKER_S, _FEWER_WORKERS_S = 20.0, 60.0
+#: A local cluster's nannies have a new worker up in some seconds, on a busy machine in half a minute, if at all.
+_NO_WORKER_S, _FEWER_WORKERS_S = 60.0, 180.0
 
 
 class Lost(Unavailable):
