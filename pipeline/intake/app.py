@@ -125,7 +125,7 @@ class Gateway:
             return refused
         if path == "/v1/reports":
             begun = time.perf_counter()
-            answer = await self._reports(dict(scope["headers"]), scope["query_string"], receive)
+            answer = await self._reports(head.join_fields(scope["headers"]), scope["query_string"], receive)
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
@@ -166,7 +166,7 @@ class Gateway:
             packed = await self._read(receive)
             held += len(packed)
             inline = _INLINE_BYTES if wanted.media_type in MAYBE_SPREAD else _INLINE_LINES_BYTES
-            if wanted.encoding == "identity" and len(packed) <= inline:
+            if not wanted.codings and len(packed) <= inline:
                 body = self._lines(packed, wanted)
             else:
                 loop = asyncio.get_running_loop()
@@ -219,8 +219,10 @@ class Gateway:
         self._held_bytes += size
 
     def _lines(self, packed: bytes, wanted: head.Wanted) -> Body:
-        data = unpack(packed, wanted.encoding, self._max_body_bytes)
-        return to_lines(data, wanted.media_type, self._max_report_bytes)
+        data = packed
+        for coding in reversed(wanted.codings):
+            data = unpack(data, coding, self._max_body_bytes)
+        return to_lines(data, wanted.media_type)
 
     def _check(self, data: bytes, dialect: str) -> Checked:
         return check(data, self._dialects[dialect], self._max_report_bytes)
