@@ -97,7 +97,7 @@ def test_a_wrong_checksum_is_refused() -> None:
         (b'{"a":1}\r\n\r\n', b'{"a":1}\n'),
         (b'{"a":1}\n\n{"b":2}', b'{"a":1}\n\n{"b":2}\n'),
         (b'{\n  "a": 1\n}\n', b'{   "a": 1 }\n'),
-        (b'\r\n{\r\n"a": 1}', b'  {  "a": 1}\n'),
+        (b'\r\n{\r\n"a": 1}', b'{  "a": 1}\n'),
         (b'{\n"a": NaN\n', b'{ "a": NaN\n'),
         (b'{"a": 1}\nwhat?', b'{"a": 1}\nwhat?\n'),
         (b'{"a":\n{"b": 2}', b'{"a":\n{"b": 2}\n'),
@@ -123,11 +123,13 @@ def test_lines_of_a_body(sent: bytes, lines: bytes) -> None:
 def test_the_number_of_lines_is_limited(media_type: str) -> None:
     assert to_lines(b"x\n" * MAX_LINES, media_type).lines == MAX_LINES
     with pytest.raises(TooLarge, match=f"has {MAX_LINES + 1} lines.*send fewer"):
-        to_lines(b"[\n" * MAX_LINES + b"]", media_type)
+        to_lines(b"{}\n" * MAX_LINES + b"]", media_type)
 
 
 @given(
-    st.lists(st.dictionaries(st.text(), st.text() | st.lists(st.booleans())), min_size=2),
+    st.lists(
+        st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.lists(st.booleans())), min_size=2, max_size=4
+    ),
     st.sampled_from([", ", ",", "", "\n", " ", "\n,\n"]),
     st.sampled_from([None, 0, 2]),
     st.booleans(),

@@ -31,6 +31,7 @@ from pipeline.intake.metrics import Metrics
 from pipeline.intake.tally import Tally
 from pipeline.log import open_log
 from pipeline.log.group import GroupCommit
+from pipeline.log.late import LateLog
 from pipeline.workspace import Workspace
 
 Message = dict[str, Any]
@@ -66,9 +67,9 @@ class Gateway:
         self._dialects = {name: workspace_dialect(workspace, name) for name in self._builtin} | {own.name: own}
         self._keys = Keys(workspace.desk_url)
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
-        self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
+        self._log = LateLog(lambda: open_log(workspace.log_url, settings.log, busy_s=_BUSY_S))
         # One partition a process keeps each drone's reports in order.
-        self._group = GroupCommit(self._log, partition=worker % self._log.partitions)
+        self._group = GroupCommit(self._log, partition=worker)
         self._threads = ThreadPoolExecutor(_THREADS + 1, "bodies")  # one more, to unpack
         self._batcher = Batcher(self._check, self._group, self._threads)
         self._bulk = Bulk(self._check, self._group, self._threads, _THREADS)

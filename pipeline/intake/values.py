@@ -39,7 +39,7 @@ def _end_value(out: Any, state: Any) -> None:
 @helper
 def _outside(byte: int, out: Any, state: Any) -> bool:
     """A byte that stands in no text; whether it may stand where it does."""
-    blank = byte == _SPACE or byte == _NEWLINE or byte == _RETURN or byte == _TAB
+    blank = byte in (_SPACE, _NEWLINE, _RETURN, _TAB)
     at_base = state[_DEPTH] == state[_BASE]
     if blank or (byte == _COMMA and at_base):
         if not blank:
@@ -50,7 +50,7 @@ def _outside(byte: int, out: Any, state: Any) -> bool:
             out[state[_PUT]] = _TAB if byte == _TAB else _SPACE
             state[_PUT] += 1
         return True
-    if at_base and (byte == _CLOSE or byte == _CLOSE_LIST):
+    if at_base and (byte in (_CLOSE, _CLOSE_LIST)):
         if byte == _CLOSE or state[_BASE] == 0:
             return False
         if state[_IN_VALUE]:
@@ -69,9 +69,9 @@ def _outside(byte: int, out: Any, state: Any) -> bool:
     state[_PUT] += 1
     if byte == _QUOTE:
         state[_IN_TEXT] = 1
-    elif byte == _OPEN or byte == _OPEN_LIST:
+    elif byte in (_OPEN, _OPEN_LIST):
         state[_DEPTH] += 1
-    elif byte == _CLOSE or byte == _CLOSE_LIST:
+    elif byte in (_CLOSE, _CLOSE_LIST):
         state[_DEPTH] -= 1
         if state[_DEPTH] == state[_BASE]:
             _end_value(out, state)
