@@ -50,7 +50,7 @@ class LateReject(Reject):
         vars(self).update(line=line, _explain=explain)
 
     @cached_property
-    def reason(self) -> str:  # type: ignore[override]
+    def reason(self) -> str:
         """Why the line is not taken."""
         return str(vars(self)["_explain"]())
 
