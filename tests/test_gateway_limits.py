@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from gateway_helpers import JSON, NDJSON, Running, gateway, line, reasons, start
+from gateway_helpers import JSON, NDJSON, Running, gateway, line, reasons, start, until
 
 from pipeline.intake.bodies import MAX_LINES
 from pipeline.intake.deadlines import HEAD_BYTES
@@ -88,6 +88,16 @@ def test_others_are_answered_while_a_body_of_bad_lines_is_judged(shared: Running
     assert [error["line"] for error in answer.json()["errors"]] == list(range(1, 101))
     assert answered > 20
     assert memory().rss - before < 100_000_000
+
+
+def test_memory_comes_back_after_bombs(shared: Running) -> None:
+    memory = psutil.Process(shared.process.pid).memory_info
+    bombs = [deflated((b"[", 31_000_000)), deflated((b"{},", 10_000_000)), deflated((b"x\n", 15_000_000))]
+    shared.post(b"x\n" * 2_000)
+    before = memory().rss
+    for bomb in bombs * 4:
+        assert shared.post(bomb, GZIP | JSON).status_code in (400, 413)
+    until(lambda: memory().rss - before < 80_000_000)
 
 
 def test_a_large_body_keeps_its_order_and_its_line_numbers(shared: Running) -> None:

@@ -27,6 +27,7 @@ from pipeline.intake.bodies import MAYBE_SPREAD, Body, TooLarge, is_array, to_li
 from pipeline.intake.bulk import Bulk
 from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
+from pipeline.intake.memory import WORTH_BYTES, give_back
 from pipeline.intake.metrics import Metrics
 from pipeline.intake.tally import Tally
 from pipeline.log import open_log
@@ -74,6 +75,7 @@ class Gateway:
         self._batcher = Batcher(self._check, self._group, self._threads)
         self._bulk = Bulk(self._check, self._group, self._threads, _THREADS)
         self._held_bytes = 0
+        self._let_go_bytes = 0  # held before, and perhaps not given back to the system
         self._metrics = Metrics(numbers)
         self._background: list[asyncio.Task[None]] = []
         # The first check imports and builds what all others use: not at a client's expense.
@@ -138,9 +140,12 @@ class Gateway:
         self._metrics.gauge(self._batcher.waiting + self._bulk.waiting, self._held_bytes)
 
     async def _keep_gauging(self) -> None:
-        """Tell the gateway's other processes how things are, for ever."""
+        """Tell the gateway's other processes how things are, and give back memory, for ever."""
         while True:
             self._gauge()
+            if self._let_go_bytes > WORTH_BYTES:
+                self._let_go_bytes = 0
+                await asyncio.to_thread(give_back)
             await asyncio.sleep(_GAUGE_S)
 
     async def _readiness(self) -> Answer:
@@ -176,10 +181,9 @@ class Gateway:
             held += len(body.data)
             store = self._batcher if is_small(body) else self._bulk
             verdict = await store.put(body, wanted.dialect)
-        except TooLarge as error:
-            return refusal(413, error.message)
         except BadInput as error:
-            return refusal(400, error.message)
+            self._let_go_bytes += self._max_body_bytes  # so much may have been unpacked
+            return refusal(413 if isinstance(error, TooLarge) else 400, error.message)
         except Overloaded as error:
             return overloaded(error)
         except StorageError as error:
@@ -187,6 +191,7 @@ class Gateway:
             return unavailable(error.message)
         finally:
             self._held_bytes -= held
+            self._let_go_bytes += held
         self._metrics.count_reports(verdict.accepted, verdict.rejected, len(body.data))
         return taken(verdict, is_array=bool(verdict.rejected) and is_array(body))
 

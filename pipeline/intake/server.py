@@ -19,6 +19,7 @@ import uvloop
 
 from pipeline.intake.app import Gateway
 from pipeline.intake.deadlines import PatientProtocol
+from pipeline.intake.memory import keep_large_apart
 
 STOP_S = 10  # for requests under way, when the gateway is told to stop
 
@@ -31,6 +32,7 @@ def run(
     An idle connection is closed after ``keep_alive_s``. ``ready`` is called as soon as the address answers.
     """
     _allow_many_connections()
+    keep_large_apart()
     _spare_the_collector()
     config = uvicorn.Config(
         app,
