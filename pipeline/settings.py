@@ -136,6 +136,9 @@ class Gateway(_Section):
     port: int = Field(8080, ge=0, le=65535, description="0 for any free port")
     workers: int = Field(1, ge=1, le=64, description="processes that share the port; more where there are more cores")
     max_body_mb: float = Field(32, gt=0, description="most bytes of a request's body once unpacked, megabytes")
+    keep_alive_s: int = Field(
+        75, ge=1, le=3600, description="how long an idle connection is kept; longer than a proxy in front keeps its own"
+    )
     open: bool = Field(False, description="true: take reports without a key (demo only)")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import select
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,7 +92,7 @@ def test_bad_lines_cost_their_neighbours_nothing_and_are_kept(shared: Running) -
         (b'{"drone_id": "pw-1"', "not valid JSON"),
         (line(0, location={"lat": 200, "lon": 0}), "location.lat is 200"),
         (json.dumps(report(0, citizens=3), indent=1).encode(), "does not fit dialect"),
-        (b"[" + line(1) + b",\n" + line(2) + b"]", "a JSON array is not taken: send NDJSON"),
+        (b"[" + line(1) + b",\n" + line(2), "the JSON array is broken"),
     ],
 )
 def test_a_single_bad_report_is_400_and_kept(shared: Running, body: bytes, why: str) -> None:
@@ -148,7 +151,12 @@ def test_refusals_say_what_to_do_and_keep_nothing(shared: Running) -> None:
     refused(client.get("/v1/reports"), 405, "use POST", allow="POST")
     refused(client.post("/healthz"), 405, "use GET", allow="GET")
     refused(post(line(), {"content-type": "text/html"}), 415, "use application/json")
-    refused(post(line(), {"content-encoding": "br"}), 415, "use gzip, zstd or none", accept_encoding="gzip, zstd")
+    refused(
+        post(line(), {"content-encoding": "br"}),
+        415,
+        "use gzip, deflate, zstd or none",
+        accept_encoding="gzip, deflate",
+    )
     assert shared.stored() == before
 
 
@@ -243,6 +251,38 @@ def test_a_slow_head_and_a_slow_body_are_cut_off(tmp_path: Path, monkeypatch: py
                 answer += part
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"send less at once" in answer
+
+
+def test_a_body_that_flows_is_no_attack_and_one_that_drips_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry = "import pipeline.intake.deadlines as d; d.BODY_S, d.BODY_BYTES = 0.5, 1000\n"
+    monkeypatch.setattr(gateway_helpers, "SERVE", hurry + SERVE)
+    body = line() + b" " * 20_000
+    with gateway(tmp_path / "force") as running:
+        head = f"POST /v1/reports HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {running.token}\r\n"
+        for size, pause_s, status in ((1000, 0.08, b"202"), (10, 0.01, b"408")):
+            with running.raw() as connection, suppress(ConnectionError):
+                connection.sendall(head.encode() + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))
+                for at in range(0, len(body), size):
+                    connection.sendall(body[at : at + size])
+                    if select.select([connection], [], [], pause_s)[0]:
+                        break
+                assert connection.recv(1000).split()[1] == status
+
+
+def test_an_idle_connection_is_kept_as_long_as_the_settings_say(tmp_path: Path) -> None:
+    with gateway(tmp_path / "force", "[gateway]\nkeep_alive_s = 1") as running, running.raw() as connection:
+        begun = time.monotonic()
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b" 200 " in connection.recv(1000)
+        assert connection.recv(1000) == b""
+        assert time.monotonic() - begun > 0.9
+
+
+def test_it_starts_where_no_limit_can_be_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = "import resource\ndef no(*_): raise ValueError('no')\nresource.setrlimit = no\n"
+    monkeypatch.setattr(gateway_helpers, "SERVE", refuse + SERVE)
+    with gateway(tmp_path / "force") as running:
+        assert running.post(line()).status_code == 202
 
 
 def test_without_room_nothing_is_taken_and_it_is_not_ready(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from gateway_helpers import JSON, NDJSON, Running, gateway, line, reasons
+from gateway_helpers import JSON, NDJSON, Running, gateway, line, reasons, start, until
 
 from pipeline.intake.bodies import MAX_LINES
 from pipeline.intake.deadlines import HEAD_BYTES
+from pipeline.log import open_log
+from pipeline.workspace import Workspace
 
 GZIP = {"content-encoding": "gzip"}
 
@@ -85,6 +88,16 @@ def test_others_are_answered_while_a_body_of_bad_lines_is_judged(shared: Running
     assert [error["line"] for error in answer.json()["errors"]] == list(range(1, 101))
     assert answered > 20
     assert memory().rss - before < 100_000_000
+
+
+def test_memory_comes_back_after_bombs(shared: Running) -> None:
+    memory = psutil.Process(shared.process.pid).memory_info
+    bombs = [deflated((b"[", 31_000_000)), deflated((b"{},", 10_000_000)), deflated((b"x\n", 15_000_000))]
+    shared.post(b"x\n" * 2_000)
+    before = memory().rss
+    for bomb in bombs * 4:
+        assert shared.post(bomb, GZIP | JSON).status_code in (400, 413)
+    until(lambda: memory().rss - before < 80_000_000)
 
 
 def test_a_large_body_keeps_its_order_and_its_line_numbers(shared: Running) -> None:
@@ -182,3 +195,90 @@ def test_a_log_that_is_locked_is_said_so_soon(shared: Running) -> None:
         assert "locked" in answer.json()["error"]
     assert shared.stored() == before
     assert shared.post(line()).status_code == 202
+
+
+def test_a_log_that_is_locked_at_the_start_is_said_so_until_it_is_free(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "force")
+    (tmp_path / "force" / "peacewatch.toml").write_text("[gateway]\nopen = true")
+    open_log(workspace.log_url, workspace.settings.log).close()
+    other = sqlite3.connect(workspace.root / "log.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    process = start(workspace)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        for answer in (httpx.post(f"{url}/v1/reports", content=line()), httpx.get(f"{url}/readyz")):
+            assert (answer.status_code, "locked" in answer.json()["error"]) == (503, True)
+        other.execute("ROLLBACK")
+        other.close()
+        assert httpx.post(f"{url}/v1/reports", content=line()).status_code == 202
+    finally:
+        process.kill()
+        process.wait()
+
+
+def talk(running: Running, *sent: bytes) -> list[bytes]:
+    """What is answered on one connection to requests that are sent at once, up to its end: status lines."""
+    with running.raw() as connection:
+        connection.sendall(b"".join(sent))
+        answer = b""
+        while part := connection.recv(10_000):
+            answer += part
+    return re.findall(rb"HTTP/1.1 [^\r]+", answer)
+
+
+def request(running: Running, body: bytes, *headers: bytes) -> bytes:
+    fields = [b"host: x", b"authorization: Bearer " + running.token.encode(), *headers]
+    return b"POST /v1/reports HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+OK, BAD = b"HTTP/1.1 202 Accepted", b"HTTP/1.1 400 Bad Request"
+
+
+def test_what_a_request_offers_does_not_lose_its_body(shared: Running) -> None:
+    before = len(shared.stored())
+    length = b"content-length: %d" % len(line())
+    offer = (b"connection: Upgrade, HTTP2-Settings, close", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQC")
+    in_chunks = request(shared, chunked(line()), *offer, b"transfer-encoding: chunked")
+    more = (b"connection: Upgrade", b"UPGRADE: websocket", b"expect: 100-continue")
+    assert talk(shared, request(shared, line(), *offer, length)) == [OK]
+    assert talk(shared, in_chunks) == [OK]
+    with shared.raw() as connection:  # a byte at a time, as the offer may be cut anywhere
+        for byte in request(shared, line(), *more, length) + in_chunks:
+            connection.sendall(bytes([byte]))
+        answer = b""
+        while part := connection.recv(10_000):
+            answer += part
+    assert (answer.count(OK), answer.count(b"HTTP/1.1 100 Continue")) == (2, 1)
+    assert shared.stored()[before:] == [line()] * 4
+
+
+@pytest.mark.parametrize("garbage", [b"garbage\r\n\r\n", b"x" * 2 * HEAD_BYTES])
+def test_garbage_behind_a_request_does_not_overtake_its_answer(shared: Running, garbage: bytes) -> None:
+    good = request(shared, line(), b"content-length: %d" % len(line()))
+    assert talk(shared, good, garbage) == [OK, BAD]
+    assert talk(shared, good, good, good, garbage) == [OK, OK, OK, BAD]
+    broken = request(shared, b"zz\r\n", b"transfer-encoding: chunked")
+    assert talk(shared, good, good, broken) == [OK, OK, BAD]
+
+
+def test_codings_one_around_the_other(shared: Running) -> None:
+    twice = gzip.compress(gzip.compress(line()))
+    for names in (["gzip, gzip"], ["X-GZIP", "Gzip"], ["gzip, identity", " GZIP"]):
+        headers = [b"content-encoding: " + name.encode() for name in names]
+        sent = request(shared, twice, b"content-length: %d" % len(twice), b"connection: close", *headers)
+        assert talk(shared, sent) == [OK]
+    assert shared.post(zlib.compress(line()), {"content-encoding": "deflate"}).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON])
+def test_values_are_taken_one_by_one(shared: Running, media_type: dict[str, str]) -> None:
+    one, bad, two = line(1), b'{"drone_id": 7, "x": "}{"}', line(2)
+    for body in (b"[" + b",\n".join([one, bad, two]) + b"]\n", one + bad + two, one + b" ,\t" + bad + b"," + two):
+        answer = shared.post(body, media_type)
+        assert (answer.status_code, answer.json()["accepted"], list(reasons(answer))) == (202, 2, [2])
+        assert shared.stored()[-3:] == [one, bad, two]

@@ -158,13 +158,12 @@ def test_what_unpacks_to_very_much_is_stopped(
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zst)])
-@pytest.mark.parametrize("harm", ["cut", "garbage after", "no archive", "empty"])
+@pytest.mark.parametrize("harm", ["cut", "garbage after", "empty"])
 def test_damaged_archives(log: Log, dialect: Dialect, tmp_path: Path, suffix: str, pack: Any, harm: str) -> None:
     data, good = reports(3_000), report(1)
     packed = {
         "cut": pack(data) + pack(data)[:-10],
         "garbage after": pack(data) + b"garbage, garbage",
-        "no archive": data,
         "empty": b"",
     }[harm]
     (tmp_path / "good").write_bytes(good)
@@ -178,6 +177,58 @@ def test_damaged_archives(log: Log, dialect: Dialect, tmp_path: Path, suffix: st
     assert taken >= (3_000 if harm in ("cut", "garbage after") else 0)
     assert log.ends() == {0: 1 + taken}
     assert read_all(log) == b"".join((good + data + data).splitlines(keepends=True)[: 1 + taken])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zst, zst_stream, bytes])
+@pytest.mark.parametrize("name", ["a.ndjson", "a.gz", "a.ZST", "a"])
+def test_a_file_is_known_by_its_first_bytes(log: Log, dialect: Dialect, tmp_path: Path, name: str, pack: Any) -> None:
+    (tmp_path / name).write_bytes(pack(reports(100)))
+    assert ingest_files(log, [tmp_path / name], dialect, MAX_REPORT) == Ingested(100, 0)
+    assert read_all(log) == reports(100)
+
+
+def written(objects: list[Any], form: str) -> str:
+    return {
+        "bom": "\ufeff" + "".join(json.dumps(each) + "\n" for each in objects),
+        "array": json.dumps(objects),
+        "lines of an array": "[\n" + ",\n".join(map(json.dumps, objects)) + "\n]",
+        "pretty array": json.dumps(objects, indent=2),
+        "pretty": "\n".join(json.dumps(each, indent=2) for each in objects),
+        "adjacent": "".join(map(json.dumps, objects)),
+        "commas": ",\n".join(map(json.dumps, objects)),
+        "two a line": "".join(json.dumps(each) * 2 + "\n" for each in objects[::2]),
+    }[form]
+
+
+@pytest.mark.parametrize(
+    "form", ["bom", "array", "lines of an array", "pretty array", "pretty", "adjacent", "commas", "two a line"]
+)
+def test_values_are_taken_one_by_one(log: Log, dialect: Dialect, tmp_path: Path, form: str) -> None:
+    objects = [json.loads(report(number // 2)) for number in range(10_000)]
+    (tmp_path / "a").write_text(written(objects, form), "utf-8")
+    assert ingest_files(log, [tmp_path / "a"], dialect, MAX_REPORT) == Ingested(10_000, 0)
+    assert [json.loads(line) for line in read_all(log).splitlines()] == objects
+
+
+def test_json_that_breaks_off_is_taken_as_far_as_it_is_whole(log: Log, dialect: Dialect, tmp_path: Path) -> None:
+    for broken in ("[" + report(1).decode() + ",\n" + report(2).decode(), report(1).decode() * 2 + '{"a'):
+        (tmp_path / "a").write_text("\n".join(broken.split(", ")))
+        with pytest.raises(BadInput, match="breaks off in the middle; its first 2 reports"):
+            ingest_files(log, [tmp_path / "a"], dialect, MAX_REPORT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["{}".encode("utf-16"), "{}".encode("utf-16-le"), "{}".encode("utf-32-be"), gzip.compress(gzip.compress(b"{}"))],
+)
+def test_what_is_no_json_in_utf8_is_refused_before_anything_is_taken(
+    log: Log, dialect: Dialect, tmp_path: Path, data: bytes
+) -> None:
+    (tmp_path / "good").write_bytes(report(1))
+    (tmp_path / "other").write_bytes(data)
+    with pytest.raises(UsageError, match=r"other cannot be taken in: it .*: "):
+        ingest_files(log, [tmp_path / "good", tmp_path / "other"], dialect, MAX_REPORT)
+    assert log.ends() == {0: 0}
 
 
 def test_nothing_is_taken_in_if_a_file_is_missing(log: Log, dialect: Dialect, tmp_path: Path) -> None:

@@ -59,8 +59,10 @@ def simulate(session: Session, /, out: str, as_json: bool, **options: Any) -> No
 def ingest(session: Session, files: tuple[str, ...], dialect: str | None, as_json: bool) -> None:
     """Append the reports in files to the log.
 
-    `-` is standard input; .gz and .zst are unpacked. A line that cannot be
-    read costs none of the others: see `peacewatch rejects`.
+    `-` is standard input. Files packed with gzip or zstd are unpacked,
+    whatever they are called, and arrays, objects one after the other and
+    indented JSON are taken apart. A line that cannot be read costs none of the
+    others: see `peacewatch rejects`.
 
     \b
     Example:

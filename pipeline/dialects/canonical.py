@@ -79,10 +79,12 @@ def faults(wire: pa.StructArray, dialect: Dialect) -> dict[int, str]:
             found.setdefault(row, reason(row))
     citizens, parents = citizens_of(wire, dialect)
     for bad, reason in _citizen_checks(citizens, dialect):
-        for at in np.flatnonzero(bad).tolist():
-            row = int(parents[at])
-            position = at - int(np.searchsorted(parents, row))
-            found.setdefault(row, f"{dialect.mapping.citizens.path}[{position}]{reason(at)}")
+        places = np.flatnonzero(bad)
+        rows, firsts = np.unique(parents[places], return_index=True)  # of each report one is named
+        for row, at in zip(rows.tolist(), places[firsts].tolist(), strict=True):
+            if row not in found:
+                position = at - int(np.searchsorted(parents, row))
+                found[row] = f"{dialect.mapping.citizens.path}[{position}]{reason(at)}"
     return found
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import arro3.io
 import numpy as np
@@ -42,6 +43,18 @@ class Reject:
     reason: str
 
 
+class LateReject(Reject):
+    """A reject whose reason is found when it is asked for, as that can cost as much as to judge the line."""
+
+    def __init__(self, line: int, explain: Callable[[], str]) -> None:
+        vars(self).update(line=line, _explain=explain)
+
+    @cached_property
+    def reason(self) -> str:
+        """Why the line is not taken."""
+        return str(vars(self)["_explain"]())
+
+
 @dataclass(frozen=True)
 class Parsed:
     """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``."""
@@ -59,13 +72,14 @@ def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     lines, schema = split_lines(data, dialect), wire_schema(dialect)
     odd = (lines.marks & ODD != 0) | (lines.stops - lines.starts > max_report_bytes)
     doubtful = (lines.marks & DOUBTFUL != 0) & ~odd
-    rejects, together, alone = _look_closely(lines, np.flatnonzero(odd), max_report_bytes)
+    rejects, together, alone, unfit = _look_closely(lines, np.flatnonzero(odd), max_report_bytes)
+    rejects += [LateReject(number, partial(_explain, lines[number], dialect, schema)) for number in unfit]
     pieces: list[tuple[Ints, pa.StructArray]] = []
     for group in (np.flatnonzero(~(odd | doubtful)), np.flatnonzero(doubtful), together, *alone):
         for numbers, wire in _parse_group(lines, group, schema):
             if wire is None:
                 number = int(numbers[0])
-                rejects.append(Reject(number, _explain(_spell_out(lines[number]), dialect, schema)))
+                rejects.append(LateReject(number, partial(_explain, lines[number], dialect, schema)))
             else:
                 pieces.append((numbers, wire))
     rejects.sort(key=lambda reject: reject.line)
@@ -77,25 +91,31 @@ def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     return Parsed(lines, wire.take(pa.array(order)), numbers[order], rejects)
 
 
-def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints]]:
-    """Of odd lines those that cannot be read, those to parse together, and those to parse each by itself."""
-    from pipeline.dialects.structure import CUT
+def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints], list[int]]:
+    """Of odd lines those that cannot be read, those to parse together, those to parse each by itself, and misfits.
+
+    Misfits cannot be read either, but it takes a parser to say why.
+    """
+    from pipeline.dialects.structure import CUT, MISFIT, ODD
 
     rejects: list[Reject] = []
     together: list[int] = []
     alone: list[Ints] = []
-    for number, cut in zip(odd.tolist(), (lines.marks[odd] & CUT != 0).tolist(), strict=True):
+    misfits: list[int] = []
+    marks = lines.marks[odd]
+    certain = (marks & (CUT | MISFIT) != 0) & (marks & ODD != 0)
+    for number, is_certain in zip(odd.tolist(), certain.tolist(), strict=True):
         line = lines[number]
         reason = _unfit(line, max_report_bytes)
-        if not reason and cut:
-            reason = f"not valid JSON: {_shorten(_json_error(_spell_out(line)))}"
         if reason:
             rejects.append(Reject(number, reason))
+        elif is_certain or not line.lstrip(_BLANK).startswith(b"{"):
+            misfits.append(number)
         elif _TWO_OBJECTS.search(line) or _json_error(line):
             alone.append(np.array([number]))
         else:
             together.append(number)
-    return rejects, np.array(together, np.int64), alone
+    return rejects, np.array(together, np.int64), alone, misfits
 
 
 def _parse_group(lines: Lines, group: Ints, schema: pa.Schema) -> Iterator[tuple[Ints, pa.StructArray | None]]:
@@ -181,6 +201,7 @@ def _json_error(line: bytes) -> str:
 
 def _explain(line: bytes, dialect: Dialect, schema: pa.Schema) -> str:
     """Why this line, which could not be read, could not be read."""
+    line = _spell_out(line)
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:

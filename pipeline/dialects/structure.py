@@ -20,6 +20,8 @@ ODD = 1
 CUT = 128
 #: A known member whose value may be of a wrong type.
 DOUBTFUL = 2
+#: Beside `ODD`: for certain, a known member that stands once is of a wrong type, or there are two objects.
+MISFIT = 2
 #: A known member that holds others stands twice in an object.
 REPEATED = 4
 #: An escaped surrogate pair of U+20000 or above.
@@ -251,6 +253,14 @@ def _scalar(text: Any, at: int, kind: int) -> tuple[int, int]:
 
 
 @helper
+def _is_misfit(first: int, kind: int) -> bool:
+    """Is a string, number or word that begins so of a wrong type for certain?"""
+    if kind == STRUCT or kind == LIST or kind == VALUES:
+        return True
+    return (kind == TEXT and first != _QUOTE) or (kind != ANY and (first == _T or first == _F))
+
+
+@helper
 def _is_name(text: Any, at: int, nodes: Any, names: Any, node: int) -> bool:
     """Is the string that begins at ``at`` the name of ``node``, letter for letter?"""
     at += 1
@@ -302,6 +312,7 @@ def _line(
     Of an odd line only the mark counts.
     """
     marks, depth, node = 0, 0, WIDTH
+    misfit, replaced = False, False  # is a value of a wrong type for certain; may another one stand for it
     at = _skip(text, at)
     if text[at] != _OPEN:
         return at, ODD, count
@@ -312,6 +323,7 @@ def _line(
             fits = kind == ANY or (kind == STRUCT if first == _OPEN else kind == LIST or kind == VALUES)
             if not fits:
                 marks |= DOUBTFUL
+                misfit = True
             depth += 1
             if depth > _DEPTH:
                 return at, ODD, count
@@ -325,11 +337,15 @@ def _line(
             if stop < 0:
                 return ~stop, ODD, count
             at = stop
+            if first != _N and _is_misfit(first, kind):
+                misfit = True
             marks |= more
         # Values that end here, and what is between them and the next one.
         while not opened:
             at = _skip(text, at)
             if depth == 0:
+                if text[at] == _OPEN or (text[at] == _NEWLINE and misfit and not replaced):
+                    return at, ODD | MISFIT, count
                 return at, marks if text[at] == _NEWLINE else ODD, count
             if text[at] == _COMMA:
                 at = _skip(text, at + 1)
@@ -376,7 +392,9 @@ def _line(
             marks |= UNREAD
         if node != 0:
             bit = np.uint64(1) << np.uint64(min((node - nodes[parent + CHILD]) // WIDTH, 63))
+            replaced = replaced or null
             if seen[depth] & bit:
+                replaced = True
                 marks |= REPEATED if nodes[node + KIND] <= LIST else UNREAD
             if not null:
                 seen[depth] |= bit

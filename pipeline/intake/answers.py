@@ -61,7 +61,7 @@ def unavailable(reason: str) -> Answer:
 def taken(verdict: Verdict, is_array: bool = False) -> Answer:
     """The answer for a body whose lines are in the log.
 
-    400 if it was a single report and bad, else 202. ``is_array``: it was a JSON array instead.
+    400 if it was a single report and bad, else 202. ``is_array``: it was meant as a JSON array instead.
     """
     if not verdict.rejected:
         return Answer(202, b'{"accepted":%d,"rejected":0,"errors":[]}' % verdict.accepted)
@@ -71,5 +71,5 @@ def taken(verdict: Verdict, is_array: bool = False) -> Answer:
         return Answer(202, orjson.dumps(counts))
     why = f"the report is bad ({verdict.named[0].reason}): correct it and send it again"
     if is_array:
-        why = "a JSON array is not taken: send NDJSON, one JSON object a line, without brackets and commas around them"
+        why = f"the JSON array is broken ({verdict.named[0].reason}): correct it and send it again"
     return Answer(400, orjson.dumps({"error": why, **counts}))

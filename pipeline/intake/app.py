@@ -27,10 +27,12 @@ from pipeline.intake.bodies import MAYBE_SPREAD, Body, TooLarge, is_array, to_li
 from pipeline.intake.bulk import Bulk
 from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
+from pipeline.intake.memory import WORTH_BYTES, give_back
 from pipeline.intake.metrics import Metrics
 from pipeline.intake.tally import Tally
 from pipeline.log import open_log
 from pipeline.log.group import GroupCommit
+from pipeline.log.late import LateLog
 from pipeline.workspace import Workspace
 
 Message = dict[str, Any]
@@ -66,13 +68,14 @@ class Gateway:
         self._dialects = {name: workspace_dialect(workspace, name) for name in self._builtin} | {own.name: own}
         self._keys = Keys(workspace.desk_url)
         self._keyring = None if settings.gateway.open else Keyring(self._keys)
-        self._log = open_log(workspace.log_url, settings.log, busy_s=_BUSY_S)
+        self._log = LateLog(lambda: open_log(workspace.log_url, settings.log, busy_s=_BUSY_S))
         # One partition a process keeps each drone's reports in order.
-        self._group = GroupCommit(self._log, partition=worker % self._log.partitions)
+        self._group = GroupCommit(self._log, partition=worker)
         self._threads = ThreadPoolExecutor(_THREADS + 1, "bodies")  # one more, to unpack
         self._batcher = Batcher(self._check, self._group, self._threads)
         self._bulk = Bulk(self._check, self._group, self._threads, _THREADS)
         self._held_bytes = 0
+        self._let_go_bytes = 0  # held before, and perhaps not given back to the system
         self._metrics = Metrics(numbers)
         self._background: list[asyncio.Task[None]] = []
         # The first check imports and builds what all others use: not at a client's expense.
@@ -125,7 +128,7 @@ class Gateway:
             return refused
         if path == "/v1/reports":
             begun = time.perf_counter()
-            answer = await self._reports(dict(scope["headers"]), scope["query_string"], receive)
+            answer = await self._reports(head.join_fields(scope["headers"]), scope["query_string"], receive)
             self._metrics.time_request(time.perf_counter() - begun)
             return answer
         if path == "/metrics":
@@ -137,9 +140,12 @@ class Gateway:
         self._metrics.gauge(self._batcher.waiting + self._bulk.waiting, self._held_bytes)
 
     async def _keep_gauging(self) -> None:
-        """Tell the gateway's other processes how things are, for ever."""
+        """Tell the gateway's other processes how things are, and give back memory, for ever."""
         while True:
             self._gauge()
+            if self._let_go_bytes > WORTH_BYTES:
+                self._let_go_bytes = 0
+                await asyncio.to_thread(give_back)
             await asyncio.sleep(_GAUGE_S)
 
     async def _readiness(self) -> Answer:
@@ -166,7 +172,7 @@ class Gateway:
             packed = await self._read(receive)
             held += len(packed)
             inline = _INLINE_BYTES if wanted.media_type in MAYBE_SPREAD else _INLINE_LINES_BYTES
-            if wanted.encoding == "identity" and len(packed) <= inline:
+            if not wanted.codings and len(packed) <= inline:
                 body = self._lines(packed, wanted)
             else:
                 loop = asyncio.get_running_loop()
@@ -175,10 +181,9 @@ class Gateway:
             held += len(body.data)
             store = self._batcher if is_small(body) else self._bulk
             verdict = await store.put(body, wanted.dialect)
-        except TooLarge as error:
-            return refusal(413, error.message)
         except BadInput as error:
-            return refusal(400, error.message)
+            self._let_go_bytes += self._max_body_bytes  # so much may have been unpacked
+            return refusal(413 if isinstance(error, TooLarge) else 400, error.message)
         except Overloaded as error:
             return overloaded(error)
         except StorageError as error:
@@ -186,6 +191,7 @@ class Gateway:
             return unavailable(error.message)
         finally:
             self._held_bytes -= held
+            self._let_go_bytes += held
         self._metrics.count_reports(verdict.accepted, verdict.rejected, len(body.data))
         return taken(verdict, is_array=bool(verdict.rejected) and is_array(body))
 
@@ -219,8 +225,10 @@ class Gateway:
         self._held_bytes += size
 
     def _lines(self, packed: bytes, wanted: head.Wanted) -> Body:
-        data = unpack(packed, wanted.encoding, self._max_body_bytes)
-        return to_lines(data, wanted.media_type, self._max_report_bytes)
+        data = packed
+        for coding in reversed(wanted.codings):
+            data = unpack(data, coding, self._max_body_bytes)
+        return to_lines(data, wanted.media_type)
 
     def _check(self, data: bytes, dialect: str) -> Checked:
         return check(data, self._dialects[dialect], self._max_report_bytes)

@@ -1,7 +1,9 @@
 """Files and streams → chunks of whole lines.
 
-Promises: memory stays bounded whatever a file holds and whatever it unpacks to,
-and every byte comes out once, in order. Must not know what a line means.
+What a file is its first bytes tell, not its name: it is unpacked if it is packed, and
+arrays, adjacent objects and indented JSON become lines of one value each. Promises:
+memory stays bounded whatever a file holds and whatever it unpacks to, and every byte
+of NDJSON comes out once, in order. Must not know what a line means.
 """
 
 from __future__ import annotations
@@ -21,8 +23,31 @@ MAX_LINE_BYTES = 64 << 20
 _PIECE_BYTES = 2048  # four bytes of zstd can unpack to 128 KiB: no more than 64 MiB at once
 
 
+_GZIP, _ZSTD, _ZSTD_SKIPPED = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"
+_BOM = b"\xef\xbb\xbf"
+_MAGIC_BYTES = 4
+#: First bytes, after unpacking, of what is no text in UTF-8, and what to do.
+_FOREIGN = {
+    b"\xff\xfe": "it is UTF-16: convert it to UTF-8, for instance with iconv",
+    b"\xfe\xff": "it is UTF-16: convert it to UTF-8, for instance with iconv",
+    b"{\x00": "it is UTF-16 or UTF-32: convert it to UTF-8, for instance with iconv",
+    b"\x00{": "it is UTF-16: convert it to UTF-8, for instance with iconv",
+    b"\x00\x00": "it begins with NUL bytes: it is no text in UTF-8",
+    _GZIP: "it is packed twice: unpack it once",
+    _ZSTD: "it is packed twice: unpack it once",
+    b"PK\x03\x04": "it is a zip archive: unpack it",
+    b"BZh": "it is packed with bzip2: unpack it, or use gzip or zstd",
+    b"\xfd7zXZ": "it is packed with xz: unpack it, or use gzip or zstd",
+    b"PAR1": "it is Parquet: write it as NDJSON, one JSON object a line",
+}
+
+
 class Damaged(Exception):
     """A file cannot be read or unpacked any further."""
+
+
+class Foreign(Damaged):
+    """A file is something else than JSON in UTF-8, by its first bytes."""
 
 
 class _Unpacker(Protocol):
@@ -34,17 +59,84 @@ class _Unpacker(Protocol):
 
 
 def read_blocks(path: str | Path, progress: Callable[[int], None]) -> Iterator[bytes]:
-    """The bytes of a file, unpacked if its name ends in ``.gz`` or ``.zst``; ``-`` is standard input.
+    """The bytes of a file, unpacked and in lines, as far as its first bytes tell; ``-`` is standard input.
 
-    ``progress`` is told the size of each piece read. Raises `Damaged`.
+    ``progress`` is told the size of each piece read. Raises `Damaged`, and `Foreign` before the
+    first piece comes out.
     """
-    raw = _read(path, progress)
-    suffix = Path(path).suffix.lower()
-    if suffix == ".gz":
+    return _in_lines(_unpacked(_read(path, progress), Path(path).suffix.lower() in (".gz", ".zst")))
+
+
+def _unpacked(raw: Iterator[bytes], is_called_packed: bool) -> Iterator[bytes]:
+    first, raw = _peek(raw, _MAGIC_BYTES)
+    if not first and is_called_packed:
+        return _unpack(raw, lambda: zlib.decompressobj(wbits=31))  # an empty file is no archive
+    if first.startswith(_GZIP):
         return _unpack(raw, lambda: zlib.decompressobj(wbits=31))
-    if suffix == ".zst":
+    if first.startswith(_ZSTD) or (first[1:4] == _ZSTD_SKIPPED[1:] and first[0] & 0xF0 == _ZSTD_SKIPPED[0]):
         return _unpack(raw, zstandard.ZstdDecompressor().decompressobj)
     return raw
+
+
+def _in_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The text as it is if it is NDJSON, else a line for each of its values. Raises `Foreign`."""
+    first, blocks = _peek(blocks, CHUNK_BYTES)
+    for magic, problem in _FOREIGN.items():
+        if first.startswith(magic):
+            raise Foreign(problem)
+    if first.startswith(_BOM):
+        first, blocks = first[len(_BOM) :], _without(blocks, len(_BOM))
+    first = first.lstrip()
+    line = first.partition(b"\n")[0].rstrip()
+    if not line.startswith((b"{", b"[")) or _is_usual(line):
+        return blocks
+    from pipeline.intake.values import Separator, separate_lines
+
+    separator = Separator()
+    if line.startswith(b"{") and separator.feed(line) is not None and separator.is_whole:
+        return (separate_lines(chunk) for chunk in cut_chunks(blocks))  # several on a line, or commas behind them
+    separator = Separator()
+    separator.feed(first)
+    return _separated(blocks) if separator.count else blocks
+
+
+def _is_usual(line: bytes) -> bool:
+    """Whether a line looks like one object: it ends like one, and what it begins with is not in it once more."""
+    return line.startswith(b"{") and line.endswith(b"}") and line.count(line[: line.find(b":", 0, 200) + 1] or line) < 2
+
+
+def _separated(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    from pipeline.intake.values import one_a_line
+
+    try:
+        yield from one_a_line(blocks)
+    except ValueError as error:
+        raise Damaged(str(error)) from None
+
+
+def _peek(blocks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first ``size`` bytes or a little more, if there are so many; and all blocks."""
+    read: list[bytes] = []
+    damage: list[Damaged] = []
+    try:
+        while sum(map(len, read)) < size and (block := next(blocks, b"")):
+            read.append(block)
+    except Damaged as error:
+        damage.append(error)
+
+    def again() -> Iterator[bytes]:
+        yield from read
+        if damage:
+            raise damage[0]
+        yield from blocks
+
+    return b"".join(read), again()
+
+
+def _without(blocks: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    for block in blocks:
+        yield block[skip:]
+        skip = max(0, skip - len(block))
 
 
 def cut_chunks(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import zstandard
 
 from pipeline.errors import BadInput
 
-ENCODINGS = ("identity", "gzip", "zstd")
+#: How a body may be packed.
+CODINGS = frozenset(["gzip", "deflate", "zstd"])
 
 #: Media types of bodies that may be one report on several lines, which takes a parser to find out.
 MAYBE_SPREAD = ("", "application/json")
@@ -32,7 +32,21 @@ MAX_MEMBERS = 10_000
 # little; and 1 KB of zstd can grow to 32 MB, which nothing can stop once it has begun.
 _GZIP_STEP, _ZSTD_STEP = 16_384, 1_024
 _ZSTD_WINDOW = 1 << 23  # what RFC 9659 allows for HTTP
+_LOOK_BYTES = 65_536
+_COMMA = ord(",")
 _BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+#: What a body begins with that is not the text that it is said to be.
+_FOREIGN = {
+    b"\x1f\x8b": "is gzip: say so in Content-Encoding",
+    b"\x28\xb5\x2f\xfd": "is zstd: say so in Content-Encoding",
+    b"\xff\xfe": "is UTF-16: send UTF-8",
+    b"\xfe\xff": "is UTF-16: send UTF-8",
+}
+
+
+#: Text that is no whole JSON becomes one line, to be told as one bad report, up to so many bytes.
+_MAX_SPREAD_BYTES = 1 << 20
 
 
 class TooLarge(BadInput):
@@ -48,13 +62,17 @@ class Body:
 
 
 def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
-    """The content of a body in one of `ENCODINGS`.
+    """The content of a body in one of `CODINGS`, or ``identity``.
 
     Raises `TooLarge` if it has more than ``max_bytes``, `BadInput` if it is broken or cut off.
     """
     try:
         if encoding == "gzip":
             return _join(data, lambda: zlib.decompressobj(wbits=31), _gunzip, _GZIP_STEP, max_bytes)
+        if encoding == "deflate":
+            # With zlib's head, as it should be, or without, as some send it.
+            wbits = 15 if len(data) > 1 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0 else -15
+            return _join(data, lambda: zlib.decompressobj(wbits=wbits), _gunzip, _GZIP_STEP, max_bytes)
         if encoding == "zstd":
             frames = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
             return _join(data, frames.decompressobj, _unzstd, _ZSTD_STEP, max_bytes)
@@ -73,27 +91,32 @@ def too_large(max_bytes: int) -> TooLarge:
     )
 
 
-def to_lines(data: bytes, media_type: str, max_report_bytes: int) -> Body:
+def to_lines(data: bytes, media_type: str) -> Body:
     """The lines of an unpacked body.
 
-    A single JSON value sent as ``application/json`` (or without a type) may be spread over
-    several lines: it becomes one. Empty lines at the end are dropped. Raises `TooLarge` if it
-    has more than `MAX_LINES`, `BadInput` if there is nothing in it.
+    An array becomes a line for each of its elements, several objects on one line a line for
+    each. JSON sent as ``application/json`` (or without a type) may be spread over several lines.
+    Empty lines at the end are dropped. Raises `TooLarge` if it has more than `MAX_LINES`,
+    `BadInput` if there is nothing in it, or not text in UTF-8.
     """
+    data = data.removeprefix(_BOM)
     if not data.endswith(b"\n") or data.endswith((b"\n\n", b"\n\r\n")):
         data = data.rstrip(b"\r\n") + b"\n"
-    lines = data.count(b"\n")
     start = data[:64].lstrip(_BLANK)[:1] or data.lstrip(_BLANK)[:1]
     if not start:
         raise BadInput("the body is empty: send one JSON report, or several as NDJSON, one a line")
+    if start not in b"{[":
+        for magic, problem in _FOREIGN.items():
+            if data.startswith(magic):
+                raise BadInput(f"the body {problem}")
+    lines = data.count(b"\n")
+    separated = _one_a_line(data, lines, start, media_type)
+    if separated is not data:
+        data, lines = separated, separated.count(b"\n")
     if lines > MAX_LINES:
         raise TooLarge(
             f"the body has {lines} lines, and at most {MAX_LINES} are taken at once: send fewer", max_lines=MAX_LINES
         )
-    if lines > 1 and media_type in MAYBE_SPREAD and _is_one_value(data, start, max_report_bytes):
-        # In JSON a line break can only stand between tokens, so a space means the same.
-        data = data.rstrip(_BLANK).replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
-        lines = 1
     return Body(data, lines)
 
 
@@ -102,25 +125,47 @@ def is_array(body: Body) -> bool:
     return body.lines == 1 and body.data.lstrip(_BLANK).startswith(b"[")
 
 
-def _is_one_value(data: bytes, start: bytes, max_report_bytes: int) -> bool:
-    """Whether several lines are one JSON value, or were meant to be."""
-    if start == b"[":
+def _one_a_line(data: bytes, lines: int, start: bytes, media_type: str) -> bytes:
+    """NDJSON for data that is something else by its structure; otherwise the data as it is."""
+    spread = lines > 1 and media_type in MAYBE_SPREAD
+    if start == b"[" or (spread and start == b"{" and not _begins_with_whole_line(data)):
+        from pipeline.intake.values import separate
+
+        values = separate(data)
+        if values == b"":
+            raise BadInput("the body is an empty array: send one JSON report, or several")
+        if values is not None:
+            return values
+        # Indented text has no other line that begins with a brace; this holds for what is cut or wrong inside, too.
+        if spread and (start == b"[" or b"\n{" not in data.lstrip(_BLANK)) and len(data) <= _MAX_SPREAD_BYTES:
+            return data.rstrip(_BLANK).replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+    elif start == b"{" and _has_neighbours(data, lines):
+        from pipeline.intake.values import separate_lines
+
+        return separate_lines(data)
+    return data
+
+
+def _begins_with_whole_line(data: bytes) -> bool:
+    from pipeline.intake.values import separate
+
+    line = data[: data.index(b"\n", data.index(b"{"))]
+    return line.rstrip(_BLANK).endswith((b"}", b"},")) and separate(line) is not None
+
+
+def _has_neighbours(data: bytes, lines: int) -> bool:
+    """Whether an object may stand behind another one on the same line, by a quick look at the first lines.
+
+    It finds those that begin with the same member, as those of one program do, and others
+    on the first line.
+    """
+    first = data.find(b"\n")
+    if data[first - 1] == _COMMA or data.find(b"}{", 0, first) > 0 or data.find(b"} {", 0, first) > 0:
         return True
-    if start != b"{":
-        return False
-    first = data[: data.index(b"\n", data.index(b"{"))]
-    if len(first) > max_report_bytes or _is_json(first):
-        return False
-    # Indented text has no other line that begins with a brace; this holds for what is cut or wrong inside, too.
-    return b"\n{" not in data.lstrip(_BLANK) or (len(data) <= max_report_bytes and _is_json(data))
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+    head = data[: data.find(b":", 0, 200) + 1]
+    if len(head) < 2 or lines == 1:
+        return len(head) > 1 and data.find(head, 1) > 0
+    return data.count(head, 0, _LOOK_BYTES) > data.count(b"\n", 0, _LOOK_BYTES) + 1
 
 
 def _gunzip(member: Any, data: bytes, most: int) -> bytes:

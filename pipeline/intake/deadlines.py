@@ -1,10 +1,12 @@
-"""What uvicorn leaves open to slow or endless clients, closed; and answers in one piece.
+"""What uvicorn leaves open to slow, endless or odd clients, closed; and answers in one piece.
 
-A request's head has a size; head and body each have a time in which they must
-come, and a body that goes on after its answer is cut off. Fields behind a body
-(trailers) are not taken for headers. What is not HTTP gets its 400 as JSON. A
-request that comes in one piece costs no timer. An app that uses the extension
-`RESPOND` spares one of two system calls and packets for each answer.
+A request's head has a size and a time in which it must come. A body may take as long
+as it needs while it flows; one that stalls or drips, or goes on after its answer, is
+cut off. An offer of another protocol is passed over, and the body
+behind it read. Fields behind a body (trailers) are not taken for headers. What is not
+HTTP gets its 400 as JSON, after the answers to what came before it. A request that
+comes in one piece costs no timer. An app that uses the extension `RESPOND` spares one
+of two system calls and packets for each answer.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.intake.answers import Answer, refusal
@@ -21,7 +24,8 @@ RESPOND = "peacewatch.respond"
 
 HEAD_S = 10.0
 HEAD_BYTES = 65_536
-BODY_S = 30.0
+#: A body must end in so many seconds, or bring so many bytes in each of them that it goes on.
+BODY_S, BODY_BYTES = 30.0, 30_000
 _HEAD_TOO_LARGE = f"the head of this request is over {HEAD_BYTES} bytes: send less in headers"
 
 
@@ -33,9 +37,13 @@ class PatientProtocol(HttpToolsProtocol):
     _piece_bytes = 0  # of the reads that this request's head has come in so far
     _behind_bytes = 0  # of the reads behind its head in which nothing of its body came: sizes of chunks, and trailers
     _body_came = False
+    _body_bytes = 0  # of the body so far
+    _watched_bytes = 0  # of them, when the deadline was last looked at
     _too_large = False
+    _offered = False  # another protocol, by the head that has just come
     _in_head = True
     _in_body = False
+    _last_words: bytes | None = None  # what is said before hanging up, once earlier requests are answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
@@ -49,11 +57,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of heads or bodies."""
+        if self._last_words is not None or self.transport.is_closing():
+            return
         self._read_bytes = len(data)
         self._body_came = False
         if not self._in_body:
             self._piece_bytes += len(data)
-        super().data_received(data)
+        self._parse(data)
+        if self._last_words is not None or self.transport.is_closing():
+            return
         if self._in_body and not self._body_came:
             self._behind_bytes += len(data)
             if self._behind_bytes > HEAD_BYTES:
@@ -62,13 +74,32 @@ class PatientProtocol(HttpToolsProtocol):
         if not self._in_head and not self._in_body:
             self._disarm()
             return
-        if self._in_head and self._piece_bytes > HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._piece_bytes > HEAD_BYTES:
             self._refuse(400, _HEAD_TOO_LARGE)
             return
         if self._deadline is None:
             self._deadline = self.loop.call_later(
-                *((HEAD_S, self._close) if self._in_head else (BODY_S, self._give_up))
+                *((HEAD_S, self._close) if self._in_head else (BODY_S, self._look_again))
             )
+
+    def _parse(self, data: bytes) -> None:
+        """What uvicorn's own `data_received` does, but for an offer of another protocol."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._pass_over_offer(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("this is not HTTP/1.1: send POST /v1/reports HTTP/1.1, a head and a body")
+
+    def _pass_over_offer(self, behind: bytes) -> None:
+        """Read the request again without the offer, as its parser takes what is behind such a head for no HTTP."""
+        self._offered = False
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = b"".join(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._parse(head + fields + b"\r\n" + behind)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -78,8 +109,11 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The last byte of a head."""
         self._limit()
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = True
+            return
         self._in_head, self._in_body = False, True
-        self._piece_bytes = self._behind_bytes = 0
+        self._piece_bytes = self._behind_bytes = self._body_bytes = self._watched_bytes = 0
         self._disarm()
         super().on_headers_complete()
         self.headers = []  # what comes now are a trailer's
@@ -88,10 +122,13 @@ class PatientProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Bytes of a body."""
         self._body_came = True
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
+        if self._offered:
+            return
         if self.headers:
             self._limit()
         self._in_body = False
@@ -128,18 +165,44 @@ class PatientProtocol(HttpToolsProtocol):
             if self._too_large:
                 raise ValueError(_HEAD_TOO_LARGE)
 
-    def _give_up(self) -> None:
-        if self.cycle.response_started or self.pipeline:
+    def on_response_complete(self) -> None:
+        """An answer was sent."""
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if was_last and self._last_words is not None:
+            self._hang_up()
+
+    def _look_again(self) -> None:
+        """Cut off a body of which too little came since the last look."""
+        came, self._watched_bytes = self._body_bytes - self._watched_bytes, self._body_bytes
+        if self.pipeline:
+            pass  # it waits for the answers before its own, and is not read meanwhile
+        elif self.cycle.response_complete:
             self._close()
-        else:
-            self._refuse(408, f"the body took longer than {BODY_S:g} s: send less at once")
+            return
+        elif came < BODY_BYTES:
+            self._refuse(408, f"only {came} bytes of the body came in {BODY_S:g} s: send faster, or send less at once")
+            return
+        self._deadline = self.loop.call_later(BODY_S, self._look_again)
 
     def _refuse(self, status: int, error: str) -> None:
-        """Answer in place of the app, which learns that the client is gone."""
+        """Answer in place of the app, which learns that the client is gone; after the answers that are due before."""
+        if self._last_words is not None:
+            return
         body = refusal(status, error).body
         headers = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + headers + body)
-        self._close()
+        self._last_words = STATUS_LINE[status] + headers + body
+        self._disarm()
+        if self._in_body and self.pipeline:
+            self.pipeline.popleft()  # the request that is refused has not begun
+        elif self._in_body or self.cycle is None or self.cycle.response_complete:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._last_words is not None and not self.transport.is_closing():
+            if not (self._in_body and self.cycle.response_started):
+                self.transport.write(self._last_words)
+            self._close()
 
     def _disarm(self) -> None:
         if self._deadline is not None:

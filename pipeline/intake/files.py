@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipeline.dialects import Dialect, check
 from pipeline.errors import BadInput, Overloaded, UsageError
-from pipeline.intake.blocks import STDIN, Damaged, cut_chunks, read_blocks
+from pipeline.intake.blocks import STDIN, Damaged, Foreign, cut_chunks, read_blocks
 from pipeline.intake.judging import check_lines
 from pipeline.log import Appended, Chunk, Log
 
@@ -45,12 +45,13 @@ def ingest_files(
     progress: Progress | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Ingested:
-    """Append the lines of files to the log; ``-`` is standard input, ``.gz`` and ``.zst`` are unpacked.
+    """Append the lines of files to the log; ``-`` is standard input, what is packed with gzip or zstd is unpacked.
 
     A longer line than ``max_report_bytes`` is appended too, and counts as rejected.
     ``wait`` is called with seconds when the log has no room. Raises `UsageError` for
-    a path that cannot be read, before anything is taken in, and `BadInput` for a
-    file that turns out to be damaged, after its complete lines were taken in.
+    a path that cannot be read or a file that is something else than JSON in UTF-8, before
+    anything is taken in, and `BadInput` for a file that turns out to be damaged, after its
+    complete lines were taken in.
     """
     sizes = [_size(path) for path in paths]
     total = None if None in sizes else sum(size or 0 for size in sizes)
@@ -71,6 +72,8 @@ def ingest_files(
                     intake.take(data)
             except Damaged as error:
                 intake.finish()
+                if isinstance(error, Foreign):  # of a stream
+                    raise UsageError(f"{path} cannot be taken in: {error}", path=str(path)) from None
                 taken = intake.lines - before
                 raise BadInput(
                     f"{path} is damaged: {error}; its first {taken} reports were taken in", path=str(path), taken=taken
@@ -90,7 +93,13 @@ def _size(path: str | Path) -> int | None:
         raise UsageError(f"{path} is a directory: name the files in it", path=str(path))
     if not os.access(file, os.R_OK):
         raise UsageError(f"{path} may not be read by this user: change its permissions", path=str(path))
-    return file.stat().st_size if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        read_blocks(file, lambda _: None)
+    except Foreign as error:
+        raise UsageError(f"{path} cannot be taken in: {error}", path=str(path)) from None
+    return file.stat().st_size
 
 
 class _Intake:

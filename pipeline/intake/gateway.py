@@ -50,7 +50,7 @@ def _serve_alone(workspace: Workspace, listener: socket.socket, announce: Callab
     from pipeline.intake.app import Gateway
     from pipeline.intake.server import run
 
-    run(Gateway(workspace, Tally()), listener, announce)
+    run(Gateway(workspace, Tally()), listener, workspace.settings.gateway.keep_alive_s, announce)
 
 
 def _announce(file: Path, url: str, ready: Callable[[str], None] | None) -> None:

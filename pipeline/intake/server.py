@@ -12,24 +12,27 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import uvicorn
 import uvloop
 
 from pipeline.intake.app import Gateway
 from pipeline.intake.deadlines import PatientProtocol
+from pipeline.intake.memory import keep_large_apart
 
-_KEEP_ALIVE_S = 20
 STOP_S = 10  # for requests under way, when the gateway is told to stop
 
 
-def run(app: Gateway, listener: socket.socket, ready: Callable[[], None], parent: int | None = None) -> None:
+def run(
+    app: Gateway, listener: socket.socket, keep_alive_s: int, ready: Callable[[], None], parent: int | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe ``parent`` is closed. Call it from the main thread.
 
-    ``ready`` is called as soon as the address answers.
+    An idle connection is closed after ``keep_alive_s``. ``ready`` is called as soon as the address answers.
     """
     _allow_many_connections()
+    keep_large_apart()
     _spare_the_collector()
     config = uvicorn.Config(
         app,
@@ -41,7 +44,7 @@ def run(app: Gateway, listener: socket.socket, ready: Callable[[], None], parent
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=STOP_S,
     )
     uvloop.run(_Server(config, ready, parent).serve([listener]))
@@ -79,7 +82,8 @@ class _Server(uvicorn.Server):
 def _allow_many_connections() -> None:
     """A connection is an open file, and the usual limit of 1024 is meant for programs without any."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError, OSError):  # macOS refuses more than a program may have, whatever it says itself
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:

@@ -28,9 +28,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         numbers = Tally(options.workers, options.worker, options.numbers)
-        app = Gateway(Workspace.open(options.workspace), numbers, options.worker)
+        workspace = Workspace.open(options.workspace)
+        app = Gateway(workspace, numbers, options.worker)
         with socket.socket(fileno=options.listener) as listener:
-            run(app, listener, lambda: _say(READY), options.parent)
+            run(app, listener, workspace.settings.gateway.keep_alive_s, lambda: _say(READY), options.parent)
     except PeacewatchError as error:
         _say(error.message)
         return error.exit_status

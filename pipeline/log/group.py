@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pipeline.errors import Overloaded
-from pipeline.log.base import Appended, Chunk, Log
+from pipeline.log.base import Appended, Chunk
 
 _ROW_BYTES = 1 << 20  # a stored chunk is about this large, if it is made of smaller ones
+
+
+class Appending(Protocol):
+    """As much of a log as a `GroupCommit` needs."""
+
+    def append(self, chunks: Sequence[Chunk], partition: int = 0) -> list[Appended]:
+        """As `Log.append`."""
 
 
 class _Waiting(NamedTuple):
@@ -34,7 +42,7 @@ class GroupCommit:
     """
 
     def __init__(
-        self, log: Log, max_bytes: int = 4_000_000, partition: int = 0, max_waiting_bytes: int = 64_000_000
+        self, log: Appending, max_bytes: int = 4_000_000, partition: int = 0, max_waiting_bytes: int = 64_000_000
     ) -> None:
         self._log = log
         self._max_bytes = max_bytes
