@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
 
+class _Text(click.ParamType[str]):
+    """What is stored as it is given, so that bytes that are no text are told at once."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail("is no valid UTF-8: check the terminal's encoding.", param, ctx)
+        return value
+
+
+TEXT = _Text()
+
+
 @dataclass(frozen=True)
 class Session:
     """One call of the command: the directory of its workspace, which need not exist yet."""
