@@ -14,8 +14,12 @@ import click
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
+    _ParamType = click.ParamType[str]
+else:
+    _ParamType = click.ParamType  # which older releases cannot subscript
 
-class _Text(click.ParamType[str]):
+
+class _Text(_ParamType):
     """What is stored as it is given, so that bytes that are no text are told at once."""
 
     name = "text"
