@@ -24,6 +24,7 @@ from panel.io.server import get_server
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError
 
+from dashboards.below import serve_below
 from dashboards.feed import Feed, Feeds
 from dashboards.files import ASSETS, assets_route
 from dashboards.headers import SecurityHeaders
@@ -109,6 +110,8 @@ def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.serv
             secret_key=secrets.token_urlsafe(32),
             sign_sessions=True,
             generate_session_ids=True,
+            # A proxy takes a websocket that is quiet for a dead one.
+            keep_alive_milliseconds=2_000,
             check_unused_sessions_milliseconds=5_000,
             unused_session_lifetime_milliseconds=10_000,
         )
@@ -128,6 +131,7 @@ def _server(site: Site, where: Listening, port: int, loop: IOLoop) -> pn.io.serv
         "expires_days": None,
     }
     server._tornado.transforms.append(SecurityHeaders)
+    serve_below(server._tornado, site.settings.dashboard.path)
     server._tornado.add_handlers(".*", openid_handlers(site, where.url(server.port)))
     # Only known now if the port was 0; the default would allow "localhost" whatever the host.
     origins = server._tornado.websocket_origins

@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dashboards.certificate import Certificate
 from pipeline.errors import UsageError
 from pipeline.settings import Dashboard, is_loopback
 
 
 @dataclass(frozen=True)
 class Listening:
-    """What was decided: ``tls`` if the dashboard encrypts itself, ``public`` the URL that officers type, if set."""
+    """What was decided: ``tls`` if the dashboard encrypts itself, ``public`` the URL that officers type, if set,
+    and ``path`` what the pages are below there."""
 
     host: str
     tls: ssl.SSLContext | None = None
     public: str = ""
+    path: str = ""
 
     def url(self, port: int) -> str:
         """Where the pages are."""
-        return self.public or f"{'https' if self.tls else 'http'}://{in_url(self.host)}:{port}"
+        return (self.public or f"{'https' if self.tls else 'http'}://{in_url(self.host)}:{port}") + self.path
 
     def origins(self, port: int) -> set[str]:
         """The hosts whose pages may open a websocket, as Bokeh writes them."""
@@ -47,7 +50,7 @@ def listening(settings: Dashboard, root: Path, host: str) -> Listening:
         )
     if host in ("", "0.0.0.0", "::") and not settings.url:
         raise UsageError(f"with {host!r}, set dashboard.url to the https address that officers type", host=host)
-    return Listening(host, tls, settings.url)
+    return Listening(host, tls, settings.url, settings.path)
 
 
 def in_url(host: str) -> str:
@@ -58,17 +61,4 @@ def in_url(host: str) -> str:
 def _tls(settings: Dashboard, root: Path) -> ssl.SSLContext | None:
     if not settings.certificate and not settings.certificate_key:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(root / settings.certificate, root / settings.certificate_key, password=_no_password)
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise UsageError(
-            f"dashboard.certificate and dashboard.certificate_key cannot be used ({error}): "
-            "both must be PEM files that fit each other, the key without a password"
-        ) from error
-    return context
-
-
-def _no_password() -> str:
-    raise ValueError("the key has a password")
+    return Certificate(root / settings.certificate, root / settings.certificate_key).context

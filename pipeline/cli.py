@@ -8,6 +8,7 @@ each process of a demo begin with.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import traceback
@@ -93,6 +94,8 @@ for command in [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    if arguments is None:
+        _speak_utf8()
     given = list(sys.argv[1:] if arguments is None else arguments)
     os.umask(0o077)  # logs, desks and archives hold names and places of people
     try:
@@ -123,6 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = type(error).__name__
         return _fail(f"unexpected {kind}: {error} (run with --debug for the traceback: peacewatch --debug COMMAND)", 1)
     return status if isinstance(status, int) else 0
+
+
+def _speak_utf8() -> None:
+    """Start anew in UTF-8 where Python would take all text for ASCII, as with a service's bare C locale."""
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and sys.executable:
+        # The arguments' bytes stay what they are; children find it in their environment.
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _sentence(text: str) -> str:

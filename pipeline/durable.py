@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.errors import StorageError
 
@@ -19,6 +20,21 @@ def sync(path: Path) -> None:
             os.close(handle)
     except OSError as error:
         raise StorageError(f"{path} could not be made durable ({error.strerror}): check the disk") from error
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether a file is there and can only be read, by this account or by anybody: on a snapshot, say."""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def sqlite_snapshot(path: Path) -> str:
+    """The URI of an SQLite file that can only be read.
+
+    What a process that was alive had not yet put into the file is in its WAL, and is read from there.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    left = wal.exists() and wal.stat().st_size > 0
+    return f"file:{quote(str(path))}?{'mode=ro' if left else 'immutable=1'}"
 
 
 def replace(path: Path, content: bytes, durable: bool = True) -> None:

@@ -148,6 +148,7 @@ class Dashboard(_Section):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5006, ge=0, le=65535, description="0 for any free port")
     url: str = Field("", description="https://HOST as officers type it, behind a proxy that does TLS; else empty")
+    path: str = Field("", description="where the pages are below the address, such as /peacewatch; empty for its root")
     certificate: str = Field("", description="PEM file of a certificate chain: serve https by itself")
     certificate_key: str = Field("", description="PEM file of that certificate's private key")
     tiles: str = Field("", description="tile server under the map, https://HOST/{Z}/{X}/{Y}.png; empty for none")
@@ -159,6 +160,14 @@ class Dashboard(_Section):
         if value and not re.fullmatch(r"https://[^/]+", value):
             raise ValueError('use "https://HOST" or "https://HOST:PORT", or "" without a proxy')
         return value.rstrip("/")
+
+    @field_validator("path")
+    @classmethod
+    def _below(cls, value: str) -> str:
+        value = value.rstrip("/")
+        if value and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", value):
+            raise ValueError('use a path such as "/peacewatch", of letters, digits and . _ ~ -, or "" for the root')
+        return value
 
     @field_validator("tiles")
     @classmethod

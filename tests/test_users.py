@@ -180,7 +180,7 @@ def test_signing_out_is_audited_once(office: Office) -> None:
     assert actions(office) == [("operator", "user added"), ("ana", "signed in"), ("ana", "signed out")]
 
 
-@pytest.mark.parametrize("name", ["", "Ana", "a b", "é", "a" * 65, "operator", "unknown", "-a", "a\n"])
+@pytest.mark.parametrize("name", ["", "a b", "é", "\N{KELVIN SIGN}im", "a" * 257, "Operator", "unknown", "-a", "a\n"])
 def test_names_that_nobody_can_have(office: Office, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a user's name"):
         office.users.add(name, "officer", PASSWORD, BY)
@@ -264,3 +264,23 @@ def test_a_password_must_come_from_somewhere(tmp_path: Path, options: list[str],
     done = subprocess.run(adding, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+NAMES = ["o'neill@force.example", "ana+north@force.example", "FORCE\\ana", "Ana.Martin@force.example", "x" * 70]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_as_directories_have_it_and_the_same_in_capitals(office: Office, name: str) -> None:
+    user = office.users.add(name, "officer", PASSWORD, BY)
+    assert (user.name, user.display_name) == (name.lower(), name)
+    assert office.users.get(name.upper()) == user
+    assert office.sessions.of_token(office.sessions.sign_in(name.upper(), PASSWORD))
+    assert office.sessions.of_token(office.sessions.start(name))
+    refused(office, name.swapcase())
+    assert actions(office)[-1] == (name.lower(), "sign-in failed")
+    with pytest.raises(UsageError, match="already"):
+        office.users.add(name.upper(), "officer", PASSWORD, BY)
+    with pytest.raises(UsageError, match="disable themselves"):
+        office.users.disable(name.upper(), Actor(user.name))
+    office.users.disable(name.upper(), BY)
+    refused(office, name, PASSWORD)

@@ -17,7 +17,7 @@ from dashboards.view import PageView
 from dashboards.visit import Visit
 from pipeline.desk.roles import ROLES, Right
 from pipeline.desk.times import to_ms
-from pipeline.desk.users import random_password
+from pipeline.desk.users import folded, random_password
 from pipeline.errors import PeacewatchError, UsageError
 
 
@@ -76,7 +76,7 @@ class UsersPage(pn.viewable.Viewer):
     def _changed(self, asked: dict[str, str]) -> dict[str, Any]:
         """Do one change; what the browser is told of it."""
         by, users = self._visit.require(Right.MANAGE_USERS), self._office.users
-        change, name, role = asked["change"], asked.get("name", ""), asked.get("role", "")
+        change, name, role = asked["change"], folded(asked.get("name", "")), asked.get("role", "")
         if name == by.user_name:
             raise UsageError("Nobody changes themselves here: ask another administrator.")
         made: dict[str, Any] = {}

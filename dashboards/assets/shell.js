@@ -11,6 +11,9 @@ export function render({ model }) {
   content.className = "content"
   content.append(model.get_child("page"))
   root.append(content)
+  // Nothing has to be said of why the page is not there: see waiting.js.
+  document.documentElement.dataset.there = ""
+  document.getElementById("waiting").hidden = true
   use(model, "format", "status", "feed").then((parts) => start(model, root, parts))
   return root
 }

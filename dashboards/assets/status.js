@@ -1,8 +1,11 @@
 // Whether what is shown is up to date: the pipeline's state, the time, and a plain word if not.
 
 import { el, icon, setText } from "./format.js"
+import { reload } from "./reload.js"
 
 const LOST_AFTER_MS = 4000
+const LOST = "The connection to the dashboard is lost. What you see is old; the page comes back by itself."
+const BREAKING = "The connection to the dashboard keeps breaking, and what you see is old. A proxy in between may cut its websockets: tell whoever runs it. The page tries again by itself, but not as often."
 const WORDS = { running: "running", stopped: "stopped", silent: "not answering", missing: "not started" }
 
 export class StatusBar {
@@ -13,6 +16,7 @@ export class StatusBar {
     this.status = null
     this.retry = 0
     this.ended = ""
+    this.breaking = false
     this.pipeline = el("span", "pipeline")
     this.pipeline.setAttribute("role", "status")
     this.time = el("span", "clock")
@@ -44,7 +48,7 @@ export class StatusBar {
       this.pipeline.dataset.state = state
       this.pipeline.replaceChildren(icon(state === "running" ? "running" : "warning"), ...(lost ? ["Connection lost"] : [el("span", "wide", "Pipeline: "), WORDS[state]]))
     }
-    const text = this.ended || (lost ? "The connection to the dashboard is lost. What you see is old; the page comes back by itself." : this.trouble())
+    const text = this.ended || (lost ? (this.breaking ? BREAKING : LOST) : this.trouble())
     this.banner.hidden = !text
     setText(this.banner, text)
   }
@@ -68,7 +72,7 @@ export class StatusBar {
     this.retry = Date.now() + 3000
     try {
       const answer = await fetch(this.probe, { cache: "no-store" })
-      if (answer.status < 500 && Date.now() - this.heard > LOST_AFTER_MS) location.reload()
+      if (answer.status < 500 && Date.now() - this.heard > LOST_AFTER_MS) this.breaking = !reload()
     } catch {
       // Still away.
     }

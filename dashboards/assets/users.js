@@ -73,7 +73,7 @@ function start(model, root, { Clock, el, icon, capital, setText }) {
 
   add.addEventListener("click", () => {
     const name = labelled("Name to sign in with", el("input", "field"), {
-      name: "name", required: "", maxlength: 64, pattern: "[a-z0-9][a-z0-9._@\\-]*", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
+      name: "name", required: "", maxlength: 256, pattern: "[A-Za-z0-9][\\x21-\\x7e]*", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
       title: "Small letters, digits and . _ @ -",
     })
     const shown = labelled("Name that pages show", el("input", "field"), { name: "display_name", maxlength: 100, autocomplete: "off" })

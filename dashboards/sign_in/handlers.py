@@ -13,6 +13,7 @@ from dashboards.sign_in.provider import COOKIE, LOCKED, let_in, session_of, star
 from dashboards.site import Site
 from pipeline.desk.roles import may
 from pipeline.desk.sessions import SignInRefused
+from pipeline.desk.users import LONGEST_NAME
 from pipeline.errors import PeacewatchError
 
 #: Passwords are checked a few at a time; whoever comes when so many wait is asked to come again.
@@ -91,7 +92,7 @@ def sign_in_handler(site: Site) -> type[RequestHandler]:
 
         def _again(self, status: int, told: str, name: str, then: str) -> None:
             self.set_status(status)
-            self.finish(sign_in_page(self, site.settings, told, name[:64], then))
+            self.finish(sign_in_page(self, site.settings, told, name[:LONGEST_NAME], then))
 
     return SignInPage
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.commands.common import Session, json_flag, ndjson_flag, pass_session
+from pipeline.commands.common import TEXT, Session, json_flag, ndjson_flag, pass_session
 from pipeline.commands.listing import SHOWN
 from pipeline.commands.output import print_json, show, show_table, time_text
 from pipeline.commands.users import office, operator
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--user", metavar="NAME", help="Only what this user did."),
-    click.option("--action", metavar="TEXT", help='Only this action, such as "signed in".'),
-    click.option("--alert", metavar="ID", help="Only what was done to this alert."),
+    click.option("--user", type=TEXT, metavar="NAME", help="Only what this user did."),
+    click.option("--action", type=TEXT, metavar="TEXT", help='Only this action, such as "signed in".'),
+    click.option("--alert", type=TEXT, metavar="ID", help="Only what was done to this alert."),
     click.option("--since", type=click.DateTime(), metavar="T", help="From this time on, UTC, such as 2026-11-02."),
     click.option("--until", type=click.DateTime(), metavar="T", help="Before this time, UTC."),
-    click.option("--text", metavar="TEXT", help="Only rows with this in their action, note, purpose or details."),
+    click.option(
+        "--text", type=TEXT, metavar="TEXT", help="Only rows with this in their action, note, purpose or details."
+    ),
 )
 
 
@@ -93,24 +95,43 @@ def export(session: Session, /, out: Path, as_json: bool, **asked: Any) -> None:
         show(f"Wrote {count:,} rows to {out}.")
 
 
-def _write(out: Path, lines: Any) -> int:
-    """All or nothing, on disk when this returns; only the user who runs this can read the file."""
+def _write(out: Path, lines: Iterable[bytes]) -> int:
+    """All or nothing, on disk when this returns; only the user who runs this can read the file.
+
+    A device or a pipe gets the lines as they come. Of a link, it is the file that it leads to which is replaced.
+    """
     from pipeline.durable import sync
 
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        count = 0
-        with draft.open("wb") as file:
-            for line in lines:
-                file.write(line)
-                count += 1
-        sync(draft)
-        draft.replace(out)
-        sync(out.parent)
+        if _is_stream(out):
+            with out.open("wb") as stream:
+                return _write_lines(stream, lines)
+        file = out.resolve()
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            with draft.open("wb") as opened:
+                count = _write_lines(opened, lines)
+            sync(draft)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync(file.parent)
     except OSError as error:
         raise StorageError(f"{out} could not be written ({error.strerror}): check its directory and disk") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    return count
+
+
+def _is_stream(out: Path) -> bool:
+    # /dev/stdout and its like may lead to a file that others write to.
+    own = out.is_symlink() and out.parent.resolve().parts[:2] in (("/", "dev"), ("/", "proc"))
+    return own or (out.exists() and not out.is_file())
+
+
+def _write_lines(file: IO[bytes], lines: Iterable[bytes]) -> int:
+    count = 0
+    for line in lines:
+        file.write(line)
+        count += 1
     return count
 
 

@@ -14,6 +14,26 @@ import click
 if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
+    _ParamType = click.ParamType[str]
+else:
+    _ParamType = click.ParamType  # which older releases cannot subscript
+
+
+class _Text(_ParamType):
+    """What is stored as it is given, so that bytes that are no text are told at once."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail("is no valid UTF-8: check the terminal's encoding.", param, ctx)
+        return value
+
+
+TEXT = _Text()
+
 
 @dataclass(frozen=True)
 class Session:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
 from pipeline.commands.common import Session, pass_session
+from pipeline.errors import UsageError
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- JUPYTER OPTIONS]")
 @pass_session
-def lab(session: Session, options: tuple[str, ...]) -> None:
+@click.pass_context
+def lab(context: click.Context, session: Session, options: tuple[str, ...]) -> None:
     """Open JupyterLab on this workspace.
 
     Its notebooks, a Dask cluster for analysis and the dashboard's tile. It listens on this machine only.
@@ -22,6 +25,12 @@ def lab(session: Session, options: tuple[str, ...]) -> None:
       peacewatch lab
       peacewatch lab -- --no-browser --port 8890
     """
-    from pipeline.lab.start import become
+    from pipeline.lab.start import attend
 
-    become(session.open(), [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True", *options])
+    workspace = session.open()
+    if os.geteuid() == 0 and not any("allow-root" in option.replace("_", "-") for option in options):
+        raise UsageError(
+            "JupyterLab does not start as root, as whoever reaches it may do everything: start it from an account of "
+            "its own, or with `peacewatch lab -- --allow-root`"
+        )
+    context.exit(attend(workspace, [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True", *options]))

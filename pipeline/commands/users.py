@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.common import Session, json_flag, ndjson_flag, pass_session
+from pipeline.commands.common import TEXT, Session, json_flag, ndjson_flag, pass_session
 from pipeline.commands.output import escaped, print_json, show, show_table, time_text
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def users() -> None:
 
 
 @users.command("add")
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What they may see and do.")
-@click.option("--display-name", metavar="TEXT", help="Name that pages show. Default: NAME.")
+@click.option("--display-name", type=TEXT, metavar="TEXT", help="Name that pages show. Default: NAME.")
 @_stdin
 @_random
 @click.option("--no-password", is_flag=True, help="They sign in with OpenID Connect, and have no password here.")
@@ -118,7 +118,7 @@ def list_users(session: Session, as_json: bool) -> None:
 
 
 @users.command("role")
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.argument("role", type=click.Choice(ROLES))
 @json_flag
 @pass_session
@@ -135,7 +135,7 @@ def set_role(session: Session, name: str, role: str, as_json: bool) -> None:
 
 
 @users.command("password")
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @_stdin
 @_random
 @json_flag
@@ -160,7 +160,7 @@ def _change(name: str, told: str, example: str, help_text: str, act: Callable[[A
     """Add a command that changes one user and needs no more than the name."""
 
     @users.command(name, help=f"{help_text}\n\n\b\nExample:\n  peacewatch users {example}")
-    @click.argument("name", metavar="NAME")
+    @click.argument("name", type=TEXT, metavar="NAME")
     @json_flag
     @pass_session
     def change(session: Session, name: str, as_json: bool) -> None:

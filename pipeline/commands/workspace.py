@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from pipeline.commands.common import Session, json_flag, ndjson_flag, pass_session
+from pipeline.commands.common import TEXT, Session, json_flag, ndjson_flag, pass_session
 from pipeline.commands.output import escaped, print_json, show, show_table, time_text
 
 
 @click.command()
-@click.option("--force", default="My force", show_default=True, metavar="NAME", help="Name shown on pages.")
+@click.option("--force", type=TEXT, default="My force", show_default=True, metavar="NAME", help="Name shown on pages.")
 @json_flag
 @pass_session
 def init(session: Session, force: str, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def keys() -> None:
 
 
 @keys.command("add")
-@click.argument("label")
+@click.argument("label", type=TEXT)
 @json_flag
 @pass_session
 def add_key(session: Session, label: str, as_json: bool) -> None:
@@ -143,7 +143,7 @@ def _shown(value: Any) -> str:
 
 
 @keys.command("revoke")
-@click.argument("key_id")
+@click.argument("key_id", type=TEXT)
 @json_flag
 @pass_session
 def revoke_key(session: Session, key_id: str, as_json: bool) -> None:

@@ -136,9 +136,11 @@ def _page(begin: int) -> sa.Select[Any]:
 
 
 def _conditions(search: Search) -> Iterator[sa.ColumnElement[bool]]:
-    for name in ("user_name", "action", "alert_id", "citizen_key"):
+    for name in ("action", "alert_id", "citizen_key"):
         if (value := getattr(search, name)) is not None:
             yield AUDIT.c[name] == value
+    if search.user_name is not None:
+        yield AUDIT.c.user_name == search.user_name.lower()
     if search.since is not None:
         yield AUDIT.c.at >= to_microseconds(search.since)
     if search.until is not None:

@@ -11,13 +11,15 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
+from pipeline.durable import is_read_only, sqlite_snapshot
 from pipeline.errors import StorageError, UsageError
 
 _WRITES = "peacewatch_writes"
@@ -36,8 +38,11 @@ class Database:
         self._wait_s = wait_s
         parsed = _checked(url)
         self.name = parsed.render_as_string(hide_password=True)
+        sqlite = parsed.get_backend_name() == "sqlite"
+        self.read_only = sqlite and is_read_only(Path(parsed.database or ""))
+        how: dict[str, Any] = {"creator": partial(_snapshot, Path(parsed.database or ""))} if self.read_only else {}
         try:
-            self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", max_overflow=-1)
+            self.engine = sa.create_engine(parsed, pool_pre_ping=not sqlite, max_overflow=-1, **how)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise UsageError(
                 f"desk.url = {self.name} needs a database driver that is not there ({error}): install it, "
@@ -68,7 +73,14 @@ class Database:
 
     @contextmanager
     def making_tables(self) -> Iterator[sa.Connection]:
-        """As `write`, for whoever makes tables; those who do so at the same moment take turns. `StorageError`."""
+        """As `write`, for whoever makes tables; those who do so at the same moment take turns. `StorageError`.
+
+        Of a desk that can only be read, the tables must be there.
+        """
+        if self.read_only:
+            with self.read() as connection:
+                yield connection
+            return
         with self.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES)))
@@ -81,6 +93,8 @@ class Database:
     def _set_up_sqlite(self, connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not begin or commit by itself.
         connection.isolation_level = None
+        if self.read_only:
+            return
         connection.execute(f"PRAGMA busy_timeout = {int(self._wait_s * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
         # The switch to WAL does not heed the timeout: of processes that make the file at the same
@@ -110,6 +124,8 @@ class Database:
                 f"the desk {self.name} was locked by another process for more than {self._wait_s:g} s: "
                 "find and stop the process that holds it (a backup, an open SQL shell), then try again"
             )
+        if "readonly" in cause:
+            return f"the desk {self.name} can only be read here: check that this account may write to it"
         if "not a database" in cause or "malformed" in cause:
             return f"the desk {self.name} is damaged ({cause}): move it away and restore it from a backup"
         if "unable to open" in cause:
@@ -155,6 +171,10 @@ def _checked(url: str) -> sa.URL:
         raise UsageError(f"desk.url names no file, so nothing would be kept: {right}", key="desk.url")
     # A file's name may hold a question mark; what follows it is no option.
     return sa.URL.create(parsed.drivername, database=url.partition(":///")[2]) if kind == "sqlite" else parsed
+
+
+def _snapshot(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(sqlite_snapshot(path), uri=True, check_same_thread=False)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -25,7 +25,7 @@ from pipeline.desk.database import Database
 from pipeline.desk.tables import ACCOUNTS, SESSIONS, SIGN_INS, USERS
 from pipeline.desk.texts import tidy
 from pipeline.desk.times import to_clock, to_time
-from pipeline.desk.users import Account, User, hash_password, is_password, user_from_row
+from pipeline.desk.users import Account, User, folded, hash_password, is_password, user_from_row
 from pipeline.errors import PeacewatchError
 from pipeline.workspace import SignIn
 
@@ -74,7 +74,7 @@ class Sessions:
 
         Raises `SignInRefused`.
         """
-        name = tidy(name, 64).lower()
+        name = folded(name)
         try_id, tries = self._try(name)
         query = sa.select(USERS.c.password_hash).where(USERS.c.name == name, USERS.c.disabled_at.is_(None))
         with self._database.read() as connection:
@@ -94,10 +94,11 @@ class Sessions:
         Returns its token. Raises `SignInRefused` if there is no such user, or not any more, and for another account
         than the one that they first came with.
         """
-        return self._start(name, account)
+        return self._start(folded(name), account)
 
     def refused(self, name: str, **details: Any) -> None:
         """Write down a try that failed; not what was typed if it is no user's name: it may be a password."""
+        name = folded(name)
         with self._database.write() as connection:
             known = connection.scalar(sa.select(USERS.c.name).where(USERS.c.name == name))
             entry = Entry(Actor(known or "unknown"), "sign-in failed", details=details)

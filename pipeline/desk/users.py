@@ -31,7 +31,9 @@ from pipeline.errors import UsageError
 
 SHORTEST_PASSWORD = 12
 _LONGEST_PASSWORD = 1024
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+#: As long as directories let names be.
+LONGEST_NAME = 256
+_NAME = re.compile(rf"[a-z0-9][!-~]{{0,{LONGEST_NAME - 1}}}")
 
 #: Who acts in the audit without being a user: nobody can take these names.
 _TAKEN = frozenset({"operator", "unknown", "peacewatch", "pipeline", "system"})
@@ -59,8 +61,18 @@ class Account:
     subject: str
 
 
+def folded(name: str) -> str:
+    """A user's name as it is kept: like directories, the desk does not tell capitals from small letters."""
+    name = tidy(name, LONGEST_NAME)
+    # Of letters beyond ASCII, some become ASCII ones when they are made small.
+    return name.lower() if name.isascii() else name
+
+
 class Users:
-    """The users of one workspace. Every method raises `StorageError` if the desk cannot be read or written."""
+    """The users of one workspace; names are taken in capitals or not.
+
+    Every method raises `StorageError` if the desk cannot be read or written.
+    """
 
     def __init__(self, database: Database, trail: Trail, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -72,13 +84,16 @@ class Users:
 
         Raises `UsageError` if the name is taken or unfit, the role unknown or the password too short.
         """
-        if not _NAME.fullmatch(name) or name in _TAKEN:
+        given, name = name, name.lower()
+        if not given.isascii() or not _NAME.fullmatch(name) or name in _TAKEN:
             raise UsageError(
-                f"{name!r} cannot be a user's name: use another, of small letters, digits and . _ @ -", name=name
+                f"{given!r} cannot be a user's name: use another, that begins with a letter or digit and has at most "
+                f"{LONGEST_NAME} letters, digits and signs, without blanks or accents",
+                name=given,
             )
         _check_role(role)
         hashed = None if password is None else hash_password(password)
-        user = User(name, tidy(display_name or "", 100) or name, role)
+        user = User(name, tidy(display_name or given, 100), role)
         row = {"name": name, "display_name": user.display_name, "role": role, "password_hash": hashed}
         with self._database.write() as connection:
             if connection.execute(sa.select(USERS.c.name).where(USERS.c.name == name)).first() is not None:
@@ -89,6 +104,7 @@ class Users:
 
     def get(self, name: str) -> User | None:
         """A user by name."""
+        name = folded(name)
         with self._database.read() as connection:
             row = connection.execute(sa.select(*_COLUMNS).where(USERS.c.name == name)).first()
         return None if row is None else user_from_row(row)
@@ -105,6 +121,7 @@ class Users:
 
     def set_role(self, name: str, role: str, by: Actor) -> None:
         """Give somebody another role; open sessions end. `UsageError` for an unknown user or role."""
+        name = folded(name)
         _check_role(role)
         with self._database.write() as connection:
             self._change(connection, name, role=role)
@@ -114,7 +131,7 @@ class Users:
 
     def set_password(self, name: str, password: str, by: Actor) -> None:
         """Give somebody another password; open sessions end. `UsageError` for an unknown user or a short one."""
-        hashed = hash_password(password)
+        name, hashed = folded(name), hash_password(password)
         with self._database.write() as connection:
             self._change(connection, name, password_hash=hashed)
             self._end_sessions(connection, name)
@@ -125,6 +142,7 @@ class Users:
 
         `UsageError` for an unknown user.
         """
+        name = folded(name)
         with self._database.write() as connection:
             self._change(connection, name, password_hash=None)
             connection.execute(sa.delete(ACCOUNTS).where(ACCOUNTS.c.user_name == name))
@@ -133,6 +151,7 @@ class Users:
 
     def disable(self, name: str, by: Actor) -> None:
         """Let somebody in no longer; open sessions end. `UsageError` for an unknown user, or for oneself."""
+        name = folded(name)
         if name == by.user_name:
             raise UsageError("nobody can disable themselves: ask another administrator", name=name)
         with self._database.write() as connection:
@@ -142,12 +161,14 @@ class Users:
 
     def enable(self, name: str, by: Actor) -> None:
         """Let somebody in again. `UsageError` for an unknown user."""
+        name = folded(name)
         with self._database.write() as connection:
             self._change(connection, name, disabled_at=None)
             self._write(connection, by, "user enabled", name)
 
     def unlock(self, name: str, by: Actor) -> None:
         """Forget somebody's wrong passwords. `UsageError` for an unknown user."""
+        name = folded(name)
         with self._database.write() as connection:
             self._change(connection, name)
             connection.execute(sa.delete(SIGN_INS).where(SIGN_INS.c.name == name))

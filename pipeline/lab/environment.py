@@ -19,6 +19,8 @@ from distributed.system import MEMORY_LIMIT
 from pipeline.workspace import Workspace
 
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+#: In the workspace, the home of who has none.
+HOME = "home"
 _LOOPBACK = "127.0.0.1"
 _THREADS = 2
 _MOST_WORKERS = 4
@@ -33,6 +35,10 @@ def lab_environment(workspace: Workspace, environ: Mapping[str, str]) -> dict[st
     paths = [str(Path(__file__).parent), made.get("JUPYTER_CONFIG_PATH", "")]
     made["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     made.setdefault("HOLOVIEWSRC", str(Path(__file__).parent / "holoviews_rc.py"))
+    if not _is_home(made.get("HOME", "")):
+        # Of a service's account: what JupyterLab, kernels and libraries keep there is kept in the workspace.
+        made["HOME"] = str(workspace.root / HOME)
+        Path(made["HOME"]).mkdir(exist_ok=True)
     if SCHEDULER not in environ:
         port = _free_port()
         made[SCHEDULER] = f"tcp://{_LOOPBACK}:{port}"
@@ -53,6 +59,10 @@ def _cluster(port: int, cores: int, memory: int) -> dict[str, object]:
         "threads_per_worker": _THREADS,
         "memory_limit": int(min(_MOST_BYTES, memory * _SHARE) / workers),
     }
+
+
+def _is_home(path: str) -> bool:
+    return bool(path) and Path(path).is_dir() and os.access(path, os.W_OK)
 
 
 def _free_port() -> int:

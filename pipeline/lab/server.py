@@ -23,7 +23,12 @@ def configuration(workspace: Workspace) -> dict[str, Any]:
     """Jupyter's settings, by class."""
     begin = {"default_url": f"/lab/tree/{FIRST}"}
     return {
-        "ServerApp": {"ip": "127.0.0.1", "root_dir": str(notebooks_of(workspace)), **begin},
+        "ServerApp": {
+            "ip": "127.0.0.1",
+            "root_dir": str(notebooks_of(workspace)),
+            "jpserver_extensions": {"pipeline.lab.panel": True},
+            **begin,
+        },
         # JupyterLab asks nobody on the internet whether there is news.
         "LabApp": {**begin, "news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
         "JupyterNotebookApp": begin,
@@ -41,7 +46,9 @@ def _dashboard(workspace: Workspace) -> dict[str, Any]:
     return {
         "command": [*command, "--host", "127.0.0.1", "--port", "{port}"],
         # Plain, whatever the force's own dashboard is: JupyterLab asks it, on this machine.
-        "environment": {f"PEACEWATCH_DASHBOARD_{name}": "" for name in ("CERTIFICATE", "CERTIFICATE_KEY", "URL")},
+        "environment": {
+            f"PEACEWATCH_DASHBOARD_{name}": "" for name in ("CERTIFICATE", "CERTIFICATE_KEY", "URL", "PATH")
+        },
         "timeout": _PATIENCE_S,
         "request_headers_override": {"Origin": "http://localhost:{port}"},
         # In the category "Notebook" alone does JupyterLab show a tile's picture.

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.durable import sync
+from pipeline.durable import is_read_only, sqlite_snapshot, sync
 from pipeline.errors import Overloaded, PeacewatchError, StorageError
 
 PAGE_BYTES = 32_768  # measured: twice as fast as 4096 for chunks of 1 MB, and small commits stay small
@@ -48,8 +48,9 @@ class Database:
 
     ``prepare`` makes the tables and is called once, under the writer's lock and in a
     transaction, whether the file is new or not. A program that holds the file locked
-    otherwise is waited for ``busy_s`` seconds. Raises `StorageError` if the file cannot
-    be opened.
+    otherwise is waited for ``busy_s`` seconds. A file that can only be read, as on a
+    snapshot, is: ``read_only`` says so, ``prepare`` then makes nothing, and `writing`
+    raises. Raises `StorageError` if the file cannot be opened.
     """
 
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None], busy_s: float = BUSY_S) -> None:
@@ -59,13 +60,19 @@ class Database:
         self._turn = threading.Lock()
         self._closed = False
         self._unchecked = 0  # bytes in the WAL that this instance wrote since it last checkpointed
+        self._file: tuple[int, int] | None = None
+        self._lock_file = -1
+        self.read_only = is_read_only(path)
+        if self.read_only:
+            with self.reading() as connection:
+                prepare(connection)
+            return
         try:
             self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StorageError(
                 f"cannot open the log {path}: {error.strerror}; check the directory", path=str(path)
             ) from error
-        self._file: tuple[int, int] | None = None
         try:
             with self.writing() as connection:
                 prepare(connection)
@@ -95,6 +102,7 @@ class Database:
 
         ``payload_bytes`` is about what the block writes. If the block raises, nothing is written.
         """
+        self.check_writable()
         with self._turn, self._locked(), self._lent() as connection:
             if self._unchecked > _CHECKPOINT_BYTES:
                 # Before the transaction: if the disk fails here, nothing has been promised yet.
@@ -106,6 +114,14 @@ class Database:
             self._unchecked += payload_bytes + _PAGES_A_COMMIT * PAGE_BYTES
             yield connection
             connection.execute("COMMIT")
+
+    def check_writable(self) -> None:
+        """Raise `StorageError` if the file can only be read."""
+        if self.read_only:
+            raise StorageError(
+                f"the log {self.path} can only be read here: check that this account may write to it and its directory",
+                path=str(self.path),
+            )
 
     def close(self) -> None:
         """Close every connection; one that is lent is closed when it comes back."""
@@ -171,9 +187,12 @@ class Database:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        place = sqlite_snapshot(self.path) if self.read_only else self.path
+        connection = sqlite3.connect(
+            place, timeout=self._busy_s, isolation_level=None, check_same_thread=False, uri=self.read_only
+        )
         try:
-            for pragma in _PRAGMAS:
+            for pragma in () if self.read_only else _PRAGMAS:
                 connection.execute(pragma).fetchall()
         except BaseException:
             connection.close()

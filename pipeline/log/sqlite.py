@@ -212,6 +212,7 @@ class SQLiteLog(Log):
             return self._held(connection)
 
     def check(self) -> None:
+        self._database.check_writable()
         self._refuse(self.size_bytes(), 1)
 
     def close(self) -> None:
