@@ -81,6 +81,11 @@ class Archivist:
             self._reports.committed(number)
         return dict(window.counts)
 
+    def archive_alerts(self) -> None:
+        """Archive the changes of alerts that are not archived yet."""
+        while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
+            self._lake.commit_alerts(history)
+
     async def _compact(self) -> None:
         for merge in await asyncio.to_thread(upkeep.plan_all, self._lake):
             merged = await self._cluster.merge_files(merge, self._lake.path)
@@ -114,8 +119,7 @@ class Archivist:
 
     def _commit(self, window: Window, adds: dict[str, list[Add]]) -> None:
         self._lake.commit(window, adds)
-        while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
-            self._lake.commit_alerts(history)
+        self.archive_alerts()
         for source, stop in window.stops.items():
             self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)
 

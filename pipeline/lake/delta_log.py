@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -134,6 +135,47 @@ class DeltaLog:
                 self._table = DeltaTable(self._path)  # what it held of versions before goes too
         except DeltaError as error:
             raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
+
+
+def mend(log: Path) -> None:
+    """Delete what a power cut may leave of a log: a checkpoint, or a first version, that was not durable yet.
+
+    All that is in them is elsewhere: a checkpoint's commits are still there, and a table whose first
+    version is torn has nothing else.
+    """
+    hint = log / "_last_checkpoint"
+    torn = [file for file in log.glob("*.checkpoint*.parquet") if not _is_parquet(file)]
+    versions = {file.name.partition(".")[0] for file in log.glob("*.checkpoint*.parquet") if file not in torn}
+    if torn or (hint.exists() and _hinted(hint) not in versions):
+        hint.unlink(missing_ok=True)  # first: it may not name what is gone
+        for file in torn:
+            file.unlink()
+    first = log / f"{0:020}.json"
+    if first.exists() and not versions and len(list(log.glob("*.json"))) == 1 and not _is_json(first):
+        first.unlink()
+
+
+def _hinted(hint: Path) -> str:
+    """The version that a hint names, as in names of files; empty if it is torn."""
+    try:
+        return f"{json.loads(hint.read_bytes())['version']:020}"
+    except ValueError:
+        return ""
+
+
+def _is_parquet(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        return bool([json.loads(line) for line in file.read_bytes().splitlines()])
+    except ValueError:
+        return False
 
 
 def committed(table: DeltaTable) -> pa.Table:

@@ -8,13 +8,11 @@ parts of a plan it has already. One writer at a time: `open_for_writing` holds a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +22,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipeline.durable import replace, sync
-from pipeline.errors import Conflict, StorageError
+from pipeline.errors import StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
-from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes
+from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, mend, removes
 from pipeline.lake.stage import Add, action, from_json, to_json, write
+from pipeline.lake.writer_lock import WriterLock
 from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
 _PLAN = "last-commit.json"
 _SOURCES = "sources.json"
-_LOCK = "writer.lock"
 #: The order of commits: a report is there only when everything of it is.
 _ORDER = ("identities", "sightings", "rejects", "reports")
 _DESK = "desk"
@@ -53,7 +51,7 @@ class Lake:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: TextIO | None = None
+        self._lock: WriterLock | None = None
         self._tables: dict[str, DeltaTable] = {}
         # The writer's own: it alone knows without a look what was committed last.
         self._logs: dict[str, DeltaLog] = {}
@@ -67,19 +65,11 @@ class Lake:
         """
         path.mkdir(parents=True, exist_ok=True)
         lake = cls(path)
-        lake._lock = (path / _LOCK).open("a+")
-        try:
-            fcntl.flock(lake._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lake._lock.seek(0)
-            owner = lake._lock.read() or "unknown"
-            raise Conflict(f"{path} is written by process {owner} already: stop that `run` first") from None
-        lake._lock.truncate(0)
-        lake._lock.write(str(os.getpid()))
-        lake._lock.flush()
+        lake._lock = WriterLock(path)
         for name in TABLES:
             lake._create(name)
             lake._logs[name] = DeltaLog(path / name, lake._opened(name))
+        sync(path)  # the plan too: a crash may have come between its renaming and that
         lake._last_plan = lake._plan()
         if lake._last_plan:
             lake._carry_out(lake._last_plan)
@@ -89,7 +79,7 @@ class Lake:
         """Give the writer's lock back; what is read from then on is looked for on disk."""
         self._logs, self._last_plan = {}, None
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def table(self, name: str) -> DeltaTable:
@@ -137,7 +127,11 @@ class Lake:
         return plan is not None and any(self.archived(source) < stop for source, stop in plan["stops"].items())
 
     def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
-        """Make staged files part of the archive, all of them or none, exactly once, and durable."""
+        """Make staged files part of the archive, all of them or none, exactly once, and durable.
+
+        Raises `Conflict` if another process has taken over.
+        """
+        self._check()
         if self.unfinished():
             raise StorageError(f"the last commit of {self.path} is unfinished: `run` again, which finishes it first")
         before = self.totals()
@@ -152,6 +146,7 @@ class Lake:
 
     def commit_alerts(self, rows: pa.Table) -> None:
         """Append changes of alerts (schema ALERTS, in order of revision) that are not there yet."""
+        self._check()
         rows = rows.filter(pc.greater(rows["revision"], self.archived(_DESK, "alerts")))
         if rows.num_rows:
             adds = write(self.path / "alerts", "alerts", rows)
@@ -203,18 +198,27 @@ class Lake:
         for path in actions["path"].to_pylist() if actions.num_rows else []:
             yield pq.ParquetFile(self.path / name / path).read(schema.names).select(schema.names).cast(schema)
 
+    def _check(self) -> None:
+        """Raise `Conflict` unless this process is still the one that writes."""
+        assert self._lock is not None, "only for who opened it for writing"
+        self._lock.check()
+
     def _create(self, name: str) -> None:
+        """Make a table if there is none. What a crash left of one that is there is made durable, or made anew."""
         folder = self.path / name
+        log = folder / "_delta_log"
+        first = log / f"{0:020}.json"
+        mend(log)
         if not DeltaTable.is_deltatable(str(folder)):
-            table = DeltaTable.create(
+            DeltaTable.create(
                 folder,
                 schema=TABLES[name],
                 name=name,
                 partition_by=["date"] if is_partitioned(name) else None,
                 configuration=RETENTION,
             )
-            log = folder / "_delta_log"
-            for made in (log / f"{table.version():020}.json", log, folder, self.path):
+        for made in (first, log, folder):
+            if made.exists():  # the first version goes, once a checkpoint has it
                 sync(made)
 
     def _opened(self, name: str) -> DeltaTable:
@@ -245,6 +249,7 @@ class Lake:
 
     def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
         """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""
+        self._check()
         self._logs[name].append([add(action(merged, new=False)), *removes(removed)])
 
     def remove_leftovers(self, name: str, older_than_h: int) -> int:
