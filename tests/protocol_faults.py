@@ -271,6 +271,10 @@ class Faults:
         self._depth += 1
         try:
             result = do()
+        except OSError:
+            if dies == "after":
+                self._die(name, dies)
+            raise
         finally:
             self._depth -= 1
         if self.watching and not self._depth:
@@ -470,4 +474,3 @@ def _wrap_libraries(patch: pytest.MonkeyPatch, faults: Faults) -> None:
     _wrap(patch, icechunk.Repository, "create", of_cube("create"))
     _wrap(patch, cube, "fill", of_cube("fill"))
     _wrap(patch, Draft, "flush", of_cube("write chunks"))
-

@@ -34,6 +34,7 @@ POINTS = [
     "cube: fsync cube",
     "cube: fsync cube's part",
     "cube: fsync cube's tip",
+    "cube: fsync table's log",
     "cube: mkdir cube",
     "cube: move tip cube",
     "cube: unlink sums",

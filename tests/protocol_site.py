@@ -124,13 +124,13 @@ class Expected:
                     continue
                 for who, score in sorted(line.citizens(), key=lambda seen: seen[1] > 10):
                     expected._screen(line, who, score)
+                    expected.identities.add((who, who.upper()))  # also who is only in a copy that says otherwise
                 if line.key in seen:
                     continue
                 seen.add(line.key)
                 expected.reports[report_id] = f"d{line.drone}", line.time, line.sequence
-                for position, (who, score) in enumerate(line.citizens()):
+                for position, (_, score) in enumerate(line.citizens()):
                     expected.sightings[report_id, position] = score
-                    expected.identities.add((who, who.upper()))
         return expected
 
     def _screen(self, line: Line, who: str, score: float) -> None:
@@ -432,14 +432,21 @@ class Site:
             driver.alert(together=True)
         driver.archive()
 
-    def end(self) -> None:
-        """All that was sent goes all the way, nothing runs any more, and everything is as it should be."""
+    def end(self, thorough: bool = True) -> None:
+        """All that was sent goes all the way, nothing runs any more, and everything is as it should be.
+
+        ``thorough`` has the cube made once more, and asks `verify` as well.
+        """
         self.stale_goes_on()
         if any(self.lines) or self.driver is not None:
             self.drain()
             self.stop()
-            self.update_cube()
             self.check()
+        if any(self.lines) and thorough:
+            self.update_cube()
+            self.check_cube()
+            verdict = verify(self.workspace)
+            assert verdict.ok, [check for check in verdict.checks if not check.ok]
 
     def check_offsets(self) -> None:
         """What is always so, also while programs run."""
@@ -474,9 +481,6 @@ class Site:
         assert ordered("sightings") == sorted((*at, score) for at, score in expected.sightings.items())
         assert ordered("identities") == sorted(expected.identities)
         self._check_alerts(expected, rows["alerts"])
-        self._check_cube(expected)
-        verdict = verify(self.workspace)
-        assert verdict.ok, [check for check in verdict.checks if not check.ok]
 
     def _check_alerts(self, expected: Expected, history: list[dict[str, Any]]) -> None:
         desk = Desk(self.workspace.desk_url)
@@ -494,7 +498,9 @@ class Site:
             alert["alert_id"]: (alert["state"], alert["findings"]) for alert in alerts
         }
 
-    def _check_cube(self, expected: Expected) -> None:
+    def check_cube(self) -> None:
+        """The cube counts what was sent, once."""
+        expected = Expected.of(self.lines, self._numbers())
         cube = open_cube(self.workspace)
         counted = {name: int(cube[name].sum()) for name in ("reports", "sightings", "agitated", "alerts")}
         assert counted == {
@@ -552,7 +558,7 @@ class Site:
 
 
 def make_template(root: Path) -> Workspace:
-    """A workspace to copy: log and desk are there, the lake is not yet."""
+    """A workspace whose log and desk are there, and whose lake is not yet."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PEACEWATCH_LOG_PARTITIONS", str(PARTITIONS))
         workspace = Workspace.create(root)
@@ -562,49 +568,114 @@ def make_template(root: Path) -> Workspace:
 
 
 @cache
-def template() -> Workspace:
-    """A workspace to copy, the same for all tests."""
-    return make_template(Path(mkdtemp(prefix="protocol-", dir=FAST)) / "force")
+def template() -> Path:
+    """A workspace to copy, the same for all tests. Nothing was sent to it yet."""
+    return make_template(Path(mkdtemp(prefix="protocol-", dir=FAST)) / "force").root
+
+
+@cache
+def lived_in() -> tuple[Path, list[list[Line]]]:
+    """Another, in which two windows are archived and a third is not, and what was sent."""
+    root = Path(mkdtemp(prefix="protocol-", dir=FAST)) / "force"
+    with new_site(1) as site:
+        for _ in range(2):
+            site.append(random_lines(site.chance, 7))
+            site.drain()
+        site.update_cube()
+        site.append(random_lines(site.chance, 7))
+        site.stop()
+        shutil.copytree(site.workspace.root, root)
+        return root, site.lines
 
 
 @contextmanager
-def new_site(seed: int) -> Iterator[Site]:
-    """A site of its own, gone with the block."""
+def new_site(seed: int, used: bool = False) -> Iterator[Site]:
+    """A site of its own, gone with the block; new, or ``used`` (see `lived_in`)."""
+    source, lines = lived_in() if used else (template(), [[] for _ in range(PARTITIONS)])
     with TemporaryDirectory(prefix="protocol-", dir=FAST) as folder, small():
-        root = Path(shutil.copytree(template().root, Path(folder) / "force"))
+        root = Path(shutil.copytree(source, Path(folder) / "force"))
         with injected(root) as faults:
-            yield Site(Workspace.open(root), faults, seed)
+            site = Site(Workspace.open(root), faults, seed)
+            site.lines = [list(part) for part in lines]
+            yield site
 
 
-def story(site: Site, power: bool) -> None:
-    """A life in which every durable step is taken. Each crash is a power cut, or none is."""
-    chance = random.Random(site.chance.random())
-
-    def act(*steps: Callable[[], object]) -> None:
+def story(site: Site, part: str, power: bool = False, thorough: bool = False) -> None:
+    """A part of a life: one of `PARTS`. Each crash in it is a power cut, or none is. In the end all must be well."""
+    for steps in PARTS[part](site, random.Random(site.chance.random())):
         site.power = power
         with site.mortal():
             for step in steps:
                 step()
         site.check_offsets()
+        if site.crashes and not site.faults.armed and not thorough:
+            break
+    site.faults.armed.clear()
+    site.power = False
+    site.end(thorough)
+    if part == "cube" and not thorough:
+        site.update_cube()
+        site.check_cube()
 
+
+Steps = Iterator[Sequence[Callable[[], object]]]
+
+
+def _windows(site: Site, chance: random.Random) -> Steps:
     for windows in (1, 2, 1):
-        act(
+        yield (
             lambda: site.append(random_lines(chance, 7)),
             lambda: site.run().screen(2),
             lambda: site.run().alert(),
             lambda: site.run().alert(together=True),
             lambda windows=windows: site.run().archive(windows),
         )
-    act(site.requeue)
-    act(site.update_cube)
+
+
+def _recovery(site: Site, chance: random.Random) -> Steps:
+    """A window of which nothing but the plan is there."""
     site.faults.arm("commit: fsync lake", "after")
-    act(lambda: site.append(random_lines(chance, 5)), site.drain)
-    act(site.compact)
-    act(site.drain)
-    act(site.drain, site.stop)
-    site.power = power
-    site.faults.armed.clear()
-    site.end()
+    yield lambda: site.append(random_lines(chance, 7)), site.drain
+    yield (site.drain,)
+
+
+def _requeue(site: Site, chance: random.Random) -> Steps:
+    yield (site.requeue,)
+    yield (site.requeue,)
+
+
+def _cube(site: Site, chance: random.Random) -> Steps:
+    shutil.rmtree(site.workspace.root / "cube")
+    if site.faults.watching:
+        site.faults.watch()
+    yield (site.update_cube,)
+    yield site.drain, site.stop, site.update_cube
+
+
+def _merge(site: Site, chance: random.Random) -> Steps:
+    yield (site.compact,)
+    yield (site.drain,)
+    yield (site.compact,)
+
+
+#: What happens, by the kind of steps that it takes; all but windows in a workspace that was lived in.
+PARTS: dict[str, Callable[[Site, random.Random], Steps]] = {
+    "windows": _windows,
+    "recovery": _recovery,
+    "requeue": _requeue,
+    "cube": _cube,
+    "merge": _merge,
+}
+#: In which part the steps are found whose names begin so.
+PART_OF = {"open": "windows", "source": "windows", "requeue": "requeue", "audit": "requeue", "cube": "cube"}
+PART_OF |= {"merge": "merge", "swap": "merge", "leftovers": "merge"}
+
+
+def part_of(point: str) -> str:
+    """The part of a life that takes a step."""
+    if point == "open: link commit" or (point.startswith("open: ") and point.endswith("commit draft")):
+        return "recovery"
+    return PART_OF.get(point.partition(":")[0], "windows")
 
 
 @contextmanager

@@ -17,7 +17,9 @@ REPORTS = st.builds(
     minute=st.sampled_from([0, 1, 2, 29, 31, 55]),
     sequence=st.integers(0, 1),
     scores=st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from([50.0, 3.0, 8.0, 12.0])), max_size=3, unique_by=lambda seen: seen[0]
+        st.tuples(st.integers(0, 3), st.sampled_from([50.0, 3.0, 8.0, 12.0])),
+        max_size=3,
+        unique_by=lambda seen: seen[0],
     ).map(tuple),
 )
 RUBBISH = st.builds(Line, drone=st.none(), minute=st.integers(0, 9))

@@ -138,20 +138,21 @@ class DeltaLog:
 
 
 def mend(log: Path) -> None:
-    """Delete what a power cut may leave of a log: a checkpoint, or a first version, that was not durable yet.
+    """Delete what a power cut may leave torn in a table's log: the newest checkpoint, or the first version.
 
-    All that is in them is elsewhere: a checkpoint's commits are still there, and a table whose first
-    version is torn has nothing else.
+    Nothing is lost by that: the commits that a checkpoint sums up are still there, and a table with
+    a torn first version has no other.
     """
-    hint = log / "_last_checkpoint"
-    torn = [file for file in log.glob("*.checkpoint*.parquet") if not _is_parquet(file)]
-    versions = {file.name.partition(".")[0] for file in log.glob("*.checkpoint*.parquet") if file not in torn}
-    if torn or (hint.exists() and _hinted(hint) not in versions):
+    checkpoints = sorted(log.glob("*.checkpoint*.parquet"))
+    newest = checkpoints[-1].name.partition(".")[0] if checkpoints else ""
+    torn = [file for file in checkpoints if file.name.startswith(newest) and not _is_parquet(file)]
+    whole = {file.name.partition(".")[0] for file in checkpoints if file not in torn}
+    hint, first = log / "_last_checkpoint", log / f"{0:020}.json"
+    if torn or (hint.exists() and _hinted(hint) not in whole):
         hint.unlink(missing_ok=True)  # first: it may not name what is gone
         for file in torn:
             file.unlink()
-    first = log / f"{0:020}.json"
-    if first.exists() and not versions and len(list(log.glob("*.json"))) == 1 and not _is_json(first):
+    if first.exists() and not whole and len(list(log.glob("*.json"))) == 1 and not _is_json(first):
         first.unlink()
 
 

@@ -66,13 +66,17 @@ class Lake:
         path.mkdir(parents=True, exist_ok=True)
         lake = cls(path)
         lake._lock = WriterLock(path)
-        for name in TABLES:
-            lake._create(name)
-            lake._logs[name] = DeltaLog(path / name, lake._opened(name))
-        sync(path)  # the plan too: a crash may have come between its renaming and that
-        lake._last_plan = lake._plan()
-        if lake._last_plan:
-            lake._carry_out(lake._last_plan)
+        try:
+            for name in TABLES:
+                lake._create(name)
+                lake._logs[name] = DeltaLog(path / name, lake._opened(name))
+            sync(path)  # the plan too: a crash may have come between its renaming and that
+            lake._last_plan = lake._plan()
+            if lake._last_plan:
+                lake._carry_out(lake._last_plan)
+        except BaseException:
+            lake.close()
+            raise
         return lake
 
     def close(self) -> None:
