@@ -21,7 +21,7 @@ from itertools import islice, product
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from protocol_points import POINTS
-from protocol_site import new_site, part_of, story
+from protocol_story import new_site, part_of, story
 
 Hits = Counter[tuple[str, str]]
 

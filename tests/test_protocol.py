@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from protocol_lines import Line
 from protocol_points import POINTS
-from protocol_site import Line, new_site
+from protocol_story import new_site
 
 REPORTS = st.builds(
     Line,

@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
+from protocol_lines import Line
 from protocol_points import POINTS
-from protocol_site import PARTS, Line, Site, new_site, part_of, story
+from protocol_site import Site
+from protocol_story import PARTS, new_site, part_of, story
 
 
 @pytest.fixture
