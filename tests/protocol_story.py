@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -34,16 +35,23 @@ def make_template(root: Path) -> Workspace:
     return workspace
 
 
+def _folder() -> Path:
+    """A directory that goes with the process."""
+    folder = Path(mkdtemp(prefix="protocol-", dir=FAST))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @cache
 def template() -> Path:
     """A workspace to copy, the same for all tests. Nothing was sent to it yet."""
-    return make_template(Path(mkdtemp(prefix="protocol-", dir=FAST)) / "force").root
+    return make_template(_folder() / "force").root
 
 
 @cache
 def lived_in() -> tuple[Path, list[list[Line]]]:
     """Another, in which two windows are archived and a third is not, and what was sent."""
-    root = Path(mkdtemp(prefix="protocol-", dir=FAST)) / "force"
+    root = _folder() / "force"
     with new_site(1) as site:
         for _ in range(2):
             site.append(random_lines(site.chance, 7))
