@@ -140,6 +140,11 @@ class Archivist:
         """Do in a thread what may be repeated until the archive can be read or written."""
         return await self._waits.through(ARCHIVE, partial(asyncio.to_thread, step))
 
+    def archive_alerts(self) -> None:
+        """Archive the changes of alerts that are not archived yet."""
+        while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
+            self._lake.commit_alerts(history)
+
     async def _compact(self) -> None:
         for merge in await self._patiently(partial(upkeep.plan_all, self._lake)):
             merged = await self._cluster.merge_files(merge, self._lake.path)
@@ -185,8 +190,7 @@ class Archivist:
 
     def _commit(self, window: Window, adds: dict[str, list[Add]]) -> None:
         self._lake.commit(window, adds)
-        while (history := self._desk.history(self._lake.alerts_revision())).num_rows:
-            self._lake.commit_alerts(history)
+        self.archive_alerts()
         for source, stop in window.stops.items():
             try:
                 self._log.trim(int(source.rpartition("/")[2]), stop, time.time() - self._retention_s)

@@ -78,7 +78,8 @@ class Flow:
         self._log, self._desk, self._lake, self._cluster = log, desk, lake, on_cluster
         self._settings, self._waits = workspace.settings, waits
         self._archivist = Archivist(lake, log, desk, on_cluster, self._settings.log.retention_h * 3600, waits)
-        desk.watched()  # from now on `last_watched` is of use
+        self._archivist.archive_alerts()  # a crash may have cut off the last window's
+        desk.take_over()  # from now on `last_watched` is of use
         with_stamps(FINDINGS.empty_table(), (0.0,) * len(STAMPS))  # what it imports, the first alert would wait for
         screened = desk.screened()
         archived = {part: lake.archived(self._source(part)) for part in range(log.partitions)}

@@ -15,6 +15,7 @@ REVISION = "revision"
 REOPENED = "reopened"
 AUDITED = "audit"
 TRIES = "tries"
+APPLIER = "applier"
 
 # One statement, so that two who raise a counter that is not there yet do not both make it.
 _RAISE = sa.text(

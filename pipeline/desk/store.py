@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from pipeline.desk import quiet
 from pipeline.desk.alerts import OPEN, RECOVERED, RESOLVED, Alert, Change, Subject, advance, in_order
 from pipeline.desk.audit import Trail
-from pipeline.desk.counters import REOPENED, REVISION, raised, take, value
+from pipeline.desk.counters import APPLIER, REOPENED, REVISION, raised, take, value
 from pipeline.desk.database import Database, execute_many
 from pipeline.desk.rows import (
     FIXED,
@@ -37,7 +37,7 @@ from pipeline.desk.rows import (
 )
 from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
 from pipeline.desk.watched import WatchedChangedError, rewatched, since
-from pipeline.errors import StorageError
+from pipeline.errors import Conflict, StorageError
 from pipeline.latency import with_stamps
 from pipeline.recoveries import Keys, among, relevant
 from pipeline.rules import SCORE
@@ -83,7 +83,7 @@ class Applied:
 class Desk:
     """The alerts of one workspace. Safe for several threads, and for several processes.
 
-    Only one process may `apply`; others read, and officers act (`Cases`). Every
+    Only one process may `apply`, the last that did `take_over`; others read, and officers act (`Cases`). Every
     method raises `StorageError` when the database is unreadable, or locked for longer
     than ``wait_s``; the constructor raises `UsageError` for a URL of another kind.
     ``clock`` gives seconds since the epoch. On ``trail``, if given, is written which
@@ -104,6 +104,7 @@ class Desk:
         self._clock = clock
         self._trail = trail
         self._applying = threading.Lock()
+        self._applier: int | None = None  # a number, once it took over
         self._watched: Keys | None = None
         self._reopened = 0
         if not self._is_made():
@@ -130,6 +131,16 @@ class Desk:
         with self._applying, self._database.read() as connection:
             return self._load_watched(connection)
 
+    def take_over(self) -> None:
+        """Be the one that applies; whoever did before is refused from now on, as it no longer knows who is watched."""
+        with self._applying:
+            with self._database.write() as connection:
+                take(connection)
+                self._watched = None
+                self._load_watched(connection)
+                applier = raised(connection, APPLIER)
+            self._applier = applier
+
     @property
     def last_watched(self) -> Keys:
         """Who was watched when last looked at: `watched` without a look at the database."""
@@ -146,12 +157,15 @@ class Desk:
         offset that the source has reached is left out, so that a slice may be
         repeated, or overlap the one before it. ``asked`` (sorted) says whose recoveries
         are complete, besides those with a finding here; None: everybody's. Raises
-        `WatchedChangedError`, and does nothing, if others are watched by now.
+        `WatchedChangedError`, and does nothing, if others are watched by now, and `Conflict` if another
+        process took over.
         """
         with self._applying:
             try:
                 with self._database.write() as connection:
                     take(connection)
+                    if self._applier is not None and self._applier != value(connection, APPLIER):
+                        raise Conflict(f"another run took over the desk {self._database.name}: stop one of the two")
                     watched = self._load_watched(connection)
                     if asked is not None and not among(watched, asked).all():
                         raise WatchedChangedError
@@ -166,7 +180,7 @@ class Desk:
                     _stamp(connection, changes, findings)
                     quiet.watch(connection, changes, now_us, self._trail)
                     _move(connection, source, stop)
-            except WatchedChangedError:
+            except (WatchedChangedError, Conflict):
                 raise
             except BaseException:
                 # Whether it was committed is not known, nor then who is watched: ask the database next time.

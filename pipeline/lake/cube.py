@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
+from pipeline.durable import sync
 from pipeline.errors import UsageError
 from pipeline.lake.bins import VARIABLES
 from pipeline.lake.cube_rows import SOURCES, Files, fill
@@ -78,6 +79,7 @@ class Cube:
         """
         grid, kept = self.definition.grid, KeptSums(self.lake, self.definition)
         with writing(self.path, wait_s) as writer:
+            self._settle()
             before = writer.attributes()
             try:
                 positions, files = self._news(before)
@@ -94,12 +96,19 @@ class Cube:
     def rebuild(self, progress: OnProgress | None = None, wait_s: float = 0.0) -> Refreshed:
         """Make the cube anew from the whole archive; readers have the old one until it is done."""
         with writing(self.path, wait_s) as writer:
+            self._settle()
             return self._anew(writer, "it was asked for", progress)
 
     def make(self, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None) -> None:
         """Make the cube from these files, which are those at ``positions``."""
         with writing(self.path) as writer:
             self._make(writer, writer.begin(self.definition.grid), positions, files, {}, progress)
+
+    def _settle(self) -> None:
+        """Make durable what the tables' logs say: a commit that a power cut undid would give its number to another."""
+        for table in SOURCES:
+            if (log := self.lake / table / "_delta_log").is_dir():
+                sync(log)
 
     def _anew(self, writer: Writer, reason: str, progress: OnProgress | None) -> Refreshed:
         grid = self.definition.grid

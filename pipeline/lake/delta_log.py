@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -134,6 +135,48 @@ class DeltaLog:
                 self._table = DeltaTable(self._path)  # what it held of versions before goes too
         except DeltaError as error:
             raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
+
+
+def mend(log: Path) -> None:
+    """Delete what a power cut may leave torn in a table's log: the newest checkpoint, or the first version.
+
+    Nothing is lost by that: the commits that a checkpoint sums up are still there, and a table with
+    a torn first version has no other.
+    """
+    checkpoints = sorted(log.glob("*.checkpoint*.parquet"))
+    newest = checkpoints[-1].name.partition(".")[0] if checkpoints else ""
+    torn = [file for file in checkpoints if file.name.startswith(newest) and not _is_parquet(file)]
+    whole = {file.name.partition(".")[0] for file in checkpoints if file not in torn}
+    hint, first = log / "_last_checkpoint", log / f"{0:020}.json"
+    if torn or (hint.exists() and _hinted(hint) not in whole):
+        hint.unlink(missing_ok=True)  # first: it may not name what is gone
+        for file in torn:
+            file.unlink()
+    if first.exists() and not whole and len(list(log.glob("*.json"))) == 1 and not _is_json(first):
+        first.unlink()
+
+
+def _hinted(hint: Path) -> str:
+    """The version that a hint names, as in names of files; empty if it is torn."""
+    try:
+        return f"{json.loads(hint.read_bytes())['version']:020}"
+    except ValueError:
+        return ""
+
+
+def _is_parquet(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        return bool([json.loads(line) for line in file.read_bytes().splitlines()])
+    except ValueError:
+        return False
 
 
 def committed(table: DeltaTable) -> pa.Table:

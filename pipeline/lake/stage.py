@@ -151,12 +151,10 @@ def _parts(table: str, rows: pa.Table) -> Parts:
 
 def _write_file(folder: Path, date: str | None, rows: pa.Table, keys_repeat: bool) -> Add:
     path = folder / _new_name(date)
-    new_folder = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
     try:
         stats = write_parquet(path, rows.schema, [rows], STAGED, keys_repeat)
-        if new_folder:
-            sync(folder)
+        sync(folder)  # also if the day is there already: who made it may have died, or not come to it yet
         return _durable(folder, path, date, stats)
     except BaseException:
         _remove(path)

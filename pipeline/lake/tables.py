@@ -8,13 +8,11 @@ parts of a plan it has already. One writer at a time: `open_for_writing` holds a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +22,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipeline.durable import replace, sync
-from pipeline.errors import Conflict, StorageError
+from pipeline.errors import StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
-from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes
+from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, mend, removes
 from pipeline.lake.stage import Add, action, from_json, to_json, write
+from pipeline.lake.writer_lock import WriterLock
 from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
 _PLAN = "last-commit.json"
 _SOURCES = "sources.json"
-_LOCK = "writer.lock"
 #: The order of commits: a report is there only when everything of it is.
 _ORDER = ("identities", "sightings", "rejects", "reports")
 _DESK = "desk"
@@ -53,7 +51,7 @@ class Lake:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: TextIO | None = None
+        self._lock: WriterLock | None = None
         self._tables: dict[str, DeltaTable] = {}
         # The writer's own: it alone knows without a look what was committed last.
         self._logs: dict[str, DeltaLog] = {}
@@ -69,17 +67,8 @@ class Lake:
         """
         path.mkdir(parents=True, exist_ok=True)
         lake = cls(path)
-        lake._lock = (path / _LOCK).open("a+")
+        lake._lock = WriterLock(path)
         try:
-            fcntl.flock(lake._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lake._lock.seek(0)
-            owner = lake._lock.read() or "unknown"
-            raise Conflict(f"{path} is written by process {owner} already: stop that `run` first") from None
-        try:
-            lake._lock.truncate(0)
-            lake._lock.write(str(os.getpid()))
-            lake._lock.flush()
             for name in TABLES:
                 lake._create(name)
             lake._settle()
@@ -96,6 +85,7 @@ class Lake:
             (self.path / name / "_delta_log").stat()
             self._logs[name] = DeltaLog(self.path / name, self._opened(name))
         self._last_plan = None
+        sync(self.path)  # the plan too: a crash may have come between its renaming and that
         self._last_plan = self._plan()
         if self._last_plan:
             self._carry_out(self._last_plan)
@@ -105,7 +95,7 @@ class Lake:
         """Give the writer's lock back; what is read from then on is looked for on disk."""
         self._logs, self._last_plan = {}, None
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def table(self, name: str) -> DeltaTable:
@@ -156,7 +146,9 @@ class Lake:
         """Make staged files part of the archive, all of them or none, exactly once, and durable.
 
         After an error it may be called again with the same window: what was done of it stays done.
+        Raises `Conflict` if another process has taken over.
         """
+        self._check()
         if self._doubtful:
             self._settle()
         if all(self.archived(source) >= stop for source, stop in window.stops.items()):
@@ -177,6 +169,7 @@ class Lake:
 
     def commit_alerts(self, rows: pa.Table) -> None:
         """Append changes of alerts (schema ALERTS, in order of revision) that are not there yet."""
+        self._check()
         if self._doubtful:
             self._settle()
         rows = rows.filter(pc.greater(rows["revision"], self.archived(_DESK, "alerts")))
@@ -232,18 +225,27 @@ class Lake:
         for path in actions["path"].to_pylist() if actions.num_rows else []:
             yield pq.ParquetFile(self.path / name / path).read(schema.names).select(schema.names).cast(schema)
 
+    def _check(self) -> None:
+        """Raise `Conflict` unless this process is still the one that writes."""
+        assert self._lock is not None, "only for who opened it for writing"
+        self._lock.check()
+
     def _create(self, name: str) -> None:
+        """Make a table if there is none. What a crash left of one that is there is made durable, or made anew."""
         folder = self.path / name
+        log = folder / "_delta_log"
+        first = log / f"{0:020}.json"
+        mend(log)
         if not DeltaTable.is_deltatable(str(folder)):
-            table = DeltaTable.create(
+            DeltaTable.create(
                 folder,
                 schema=TABLES[name],
                 name=name,
                 partition_by=["date"] if is_partitioned(name) else None,
                 configuration=RETENTION,
             )
-            log = folder / "_delta_log"
-            for made in (log / f"{table.version():020}.json", log, folder, self.path):
+        for made in (first, log, folder):
+            if made.exists():  # the first version goes, once a checkpoint has it
                 sync(made)
 
     def _opened(self, name: str) -> DeltaTable:
@@ -274,6 +276,7 @@ class Lake:
 
     def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
         """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""
+        self._check()
         if self._doubtful:
             self._settle()
         self._doubtful = True
