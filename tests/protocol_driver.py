@@ -23,6 +23,8 @@ from pipeline.held import Held, Known
 from pipeline.lake.tables import Lake
 from pipeline.log import Slice, open_log
 from pipeline.nodes import split_at
+from pipeline.progress import Progress
+from pipeline.waits import Waits
 from pipeline.work import Done, SlicesOnCluster
 from pipeline.workspace import Workspace
 
@@ -37,7 +39,7 @@ class Worker:
 
 
 class Workers:
-    """Stands for `distributed.Client`, with workers that run what they are given at once."""
+    """Stands for `distributed.Client` and who keeps it, with workers that run what they are given at once."""
 
     def __init__(self, faults: Faults, chance: random.Random) -> None:
         self._faults, self._chance = faults, chance
@@ -45,6 +47,15 @@ class Workers:
         self.workers: list[Worker] = []
         for _ in range(2):
             self._add()
+
+    async def client(self) -> Any:
+        return self
+
+    def lost(self, client: Any, why: str) -> None:
+        raise AssertionError(why)
+
+    def has(self, worker: str) -> bool:
+        return any(each.address == worker for each in self.workers)
 
     def lose(self, worker: Worker | None = None) -> None:
         """A worker dies, with all that it holds; another one takes its place."""
@@ -100,7 +111,7 @@ class Driver:
             self.workers = Workers(faults, chance)
             job = make_job(workspace, self.log, self.lake, self.desk.screened())
             self.on_cluster = SlicesOnCluster(
-                self.workers,  # type: ignore[arg-type]
+                self.workers,
                 self.log,
                 job,
                 lambda name: workspace_dialect(workspace, name),
@@ -116,7 +127,7 @@ class Driver:
         self.alerted: list[Done] = []
 
     async def _made(self, workspace: Workspace) -> Flow:
-        return Flow(workspace, self.log, self.desk, self.lake, self.on_cluster)
+        return Flow(workspace, self.log, self.desk, self.lake, self.on_cluster, Progress(), Waits())
 
     def screen(self, slices: int = 1, max_bytes: int = 700) -> None:
         """Decode and screen what comes next, all of it at the same time."""
