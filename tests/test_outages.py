@@ -160,13 +160,11 @@ def test_an_outside_scheduler_may_be_started_anew(make_workspace: MakeWorkspace,
             first.kill()
             append(workspace, bad(1))
             wait_for(lambda: waits_for(workspace, "cluster"))
-            with process(scheduler(address.rpartition(":")[2])):
-                wait_for(lambda: "no workers" in str(live(workspace)["waiting_for"]) or alerts(workspace) == 1)
-                with process(worker):
-                    wait_for(lambda: alerts(workspace) == 1)
-                    wait_for(lambda: live(workspace)["waiting_for"] == [])
-                    run.send_signal(signal.SIGTERM)
-                    assert run.wait(60) == 0
+            with process(scheduler(address.rpartition(":")[2])), process(worker):
+                wait_for(lambda: alerts(workspace) == 1)
+                wait_for(lambda: live(workspace)["waiting_for"] == [])
+                run.send_signal(signal.SIGTERM)
+                assert run.wait(60) == 0
     calls_it_whole(workspace, 1)
 
 
