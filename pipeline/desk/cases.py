@@ -209,7 +209,8 @@ class Cases:
         ahead = raised_at > at + _AHEAD_US
         due = sa.or_(
             ahead,
-            sa.and_(severity == "critical", raised_at <= critical), sa.and_(severity != "critical", raised_at <= other)
+            sa.and_(severity == "critical", raised_at <= critical),
+            sa.and_(severity != "critical", raised_at <= other),
         )
         return (
             sa.select(ALERTS.c.alert_id, ALERTS.c.citizen_key, severity, raised_at, CASES.c.version)

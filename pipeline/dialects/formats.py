@@ -38,7 +38,9 @@ def parse_format(text: str) -> tuple[int, ...]:
     """The steps of a format. `ValueError` says in a sentence why it is none that tells a time."""
     codes, steps = _parse(text)
     at_all = "s" in codes
-    day = ("Y" in codes or "y" in codes) and ("j" in codes or (bool(codes & {"m", "b", "B", "h"}) and bool(codes & {"d", "e"})))
+    day = ("Y" in codes or "y" in codes) and (
+        "j" in codes or (bool(codes & {"m", "b", "B", "h"}) and bool(codes & {"d", "e"}))
+    )
     half = bool(codes & {"I", "l"})
     hour = bool(codes & {"H", "k"}) or (half and "p" in codes)
     if not at_all and half and "p" not in codes:

@@ -13,7 +13,7 @@ from numba import types
 
 from pipeline.compiled import BYTES, helper, kernel, pointer
 
-#: What became of a value: a moment in UTC, or `LOCAL` one of a clock in the dialect's zone, or a `COUNT`; or why it is none.
+#: What became of a value: a moment in UTC, one of a clock in the dialect's zone, or a count; or why it is none.
 MOMENT, LOCAL, COUNT, MISSING, UNREADABLE, DATE_ONLY, FOREIGN = range(7)
 
 #: Steps of a format (see `formats`): a byte below 256 stands for itself, white space for any amount of it.

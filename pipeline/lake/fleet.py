@@ -140,7 +140,14 @@ class Fleet:
         drones[drones < 0] = np.arange(len(self), len(self) + len(new))
         if not len(new):
             return self, drones[_indices(found)]
-        never = {"time": np.iinfo(np.int64).min, "report_id": -1, "status": -1, "reports": 0, "unbelievable": 0, "clock_us": 0}
+        never = {
+            "time": np.iinfo(np.int64).min,
+            "report_id": -1,
+            "status": -1,
+            "reports": 0,
+            "unbelievable": 0,
+            "clock_us": 0,
+        }
         grown: dict[str, Any] = {
             one.name: _append(getattr(self, one.name), len(new), never.get(one.name, np.nan))
             for one in fields(self)
