@@ -132,7 +132,9 @@ def _time_values(lines: Lines, numbers: Ints, dialect: Dialect) -> list[bytes]:
 
 def _spell(value: str | float | None) -> bytes:
     """A value as it may have stood in JSON."""
-    return orjson.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if isinstance(value, float) and abs(value) < 1 << 62 and value.is_integer():
+        value = int(value)
+    return orjson.dumps(value)
 
 
 def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints], list[int]]:

@@ -93,7 +93,8 @@ class Fleet:
         held_time, held_id = grown.time[drones], grown.report_id[drones]
         newer = (time[rows] > held_time) | ((time[rows] == held_time) & (report_id[rows] > held_id))
         drones, rows = drones[newer], rows[newer]
-        columns = {"time": time, "report_id": report_id, "status": row_status, "clock_us": said - accepted}
+        columns: dict[str, Any] = {"time": time, "report_id": report_id, "status": row_status}
+        columns["clock_us"] = said - accepted
         columns |= {name: _floats(reports, name) for name in ("lat", "lon", "battery", "temperature")}
         changed: dict[str, Any] = {name: getattr(grown, name).copy() for name in columns}
         for name, values in columns.items():

@@ -122,10 +122,11 @@ class Writer:
         """Attributes of the newest snapshot; None if there is none that can be read."""
         try:
             store = newest(self._path)
+            with whole(self._path):
+                if store is None or self._is_ahead():
+                    return None
         except StorageError as error:
             _LOG.warning("%s", error.message)
-            return None
-        if store is None or self._is_ahead():
             return None
         return dict(zarr.open_group(store, mode="r").attrs)
 
@@ -138,7 +139,7 @@ class Writer:
         try:
             if not self._is_ahead():
                 return Draft.empty(self._start().store, grid)
-        except (IcechunkError, StorageError):
+        except IcechunkError:
             pass  # there is none, or it is beyond reading: nobody can be looking at it
         shutil.rmtree(_repository(self._path), ignore_errors=True)
         Repository.create(_storage(self._path))
@@ -166,8 +167,8 @@ class Writer:
 
     def _is_ahead(self) -> bool:
         """Whether the newest snapshot is of the future, as a clock was ahead: Icechunk lets nothing come after it."""
-        kept = snapshots(self._path)
-        ahead_s = (kept[0].written_at - datetime.now(UTC)).total_seconds() if kept else 0.0
+        tip = next(iter(_open(self._path).ancestry(branch=_BRANCH)))
+        ahead_s = (tip.written_at - datetime.now(UTC)).total_seconds()
         if 0 < ahead_s <= _STEP_S:
             time.sleep(ahead_s)
         return ahead_s > _STEP_S
