@@ -214,7 +214,7 @@ def _is_misfit(first: int, kind: int) -> bool:
     """Is a string, number or word that begins so of a wrong type for certain?"""
     if kind == STRUCT or kind == LIST or kind == VALUES:
         return True
-    return (kind == TEXT and first != _QUOTE) or (kind != ANY and (first == _T or first == _F))
+    return (kind == TEXT and first != _QUOTE) or (kind != ANY and kind != TIME and (first == _T or first == _F))
 
 
 @helper
