@@ -20,6 +20,7 @@ import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
+from pipeline.degrees import beside
 from pipeline.errors import UsageError
 from pipeline.workspace import Area, Workspace
 
@@ -45,7 +46,7 @@ class Districts(ABC):
             return Chessboard(area)
         file = workspace.root / area.districts
         try:
-            return Mapped(file.read_text("utf-8-sig"), str(file))
+            return Mapped(file.read_text("utf-8-sig"), str(file), area.middle)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise UsageError(
@@ -72,7 +73,8 @@ class Chessboard(Districts):
 
     def __init__(self, area: Area) -> None:
         self._south, self._north = sorted((area.south, area.north))
-        self._west, self._east = sorted((area.west, area.east))
+        self._west, self._east = sorted(area.ends)
+        self._middle = area.middle
         height = self._north - self._south
         width = (self._east - self._west) * math.cos(math.radians((self._south + self._north) / 2))
         self._columns, self._rows = _squarest(width / height if width > 0 and height > 0 else 1.0)
@@ -81,7 +83,7 @@ class Chessboard(Districts):
 
     def of_places(self, lat: Floats, lon: Floats) -> Indices:
         row = _piece(lat, self._south, self._north, self._rows)
-        column = _piece(lon, self._west, self._east, self._columns)
+        column = _piece(beside(lon, self._middle), self._west, self._east, self._columns)
         return np.where((row >= 0) & (column >= 0), row * self._columns + column, -1)
 
     def outlines(self) -> list[tuple[str, list[Ring]]]:
@@ -96,9 +98,10 @@ class Chessboard(Districts):
 
 
 class Mapped(Districts):
-    """Districts of a GeoJSON text; ``origin`` is what messages call it."""
+    """Districts of a GeoJSON text; ``origin`` is what messages call it. Borders are drawn around ``middle``."""
 
-    def __init__(self, text: str, origin: str) -> None:
+    def __init__(self, text: str, origin: str, middle: float = 0.0) -> None:
+        self._middle = middle
         named = _read(text, origin)
         self.names = tuple(named)
         self._shapes = list(named.values())
@@ -117,7 +120,12 @@ class Mapped(Districts):
         return found
 
     def outlines(self) -> list[tuple[str, list[Ring]]]:
-        return [(name, _rings(area)) for name, area in zip(self.names, self._shapes, strict=True)]
+        found = []
+        for name, area in zip(self.names, self._shapes, strict=True):
+            # A ring on the other side of the date line goes there as a whole.
+            shifts = [(lat, lon, (lon.min() + lon.max()) / 2) for lat, lon in _rings(area)]
+            found.append((name, [(lat, lon + (beside(at, self._middle) - at)) for lat, lon, at in shifts]))
+        return found
 
 
 def _squarest(aspect: float) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.clocks import all_count_from, is_believable
 from pipeline.errors import UsageError
 from pipeline.schema import FINDINGS, RECOVERIES
 from pipeline.workspace import Comparison, Rules, parse_comparison
@@ -119,7 +120,7 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     score = sightings["score"].to_numpy()
     met = [_COMPARE[operator](score, threshold) for _, operator, threshold in rule.levels]
     bad = np.flatnonzero(np.logical_or.reduce(met))
-    good = recoveries(rule, sightings)
+    good = recoveries(rule, reports, sightings)
     if not len(bad):
         return Screened(FINDINGS.empty_table(), good)
 
@@ -142,10 +143,25 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     return Screened(findings, good)
 
 
-def recoveries(rule: ScoreRule, sightings: pa.Table) -> pa.Table:
-    """The sightings (schema SIGHTINGS) whose score is good again, with schema RECOVERIES and in their order."""
+def recoveries(rule: ScoreRule, reports: pa.Table, sightings: pa.Table) -> pa.Table:
+    """The sightings (schema SIGHTINGS) whose score is good again, with schema RECOVERIES and in their order.
+
+    Their time is that from which they count (`pipeline.clocks`); those whose time cannot be
+    believed are left out, as nobody knows whether they came after the bad score. ``reports``
+    hold those of the sightings.
+    """
     good = is_good(rule, sightings["score"].to_numpy())
-    return sightings.select(RECOVERIES.names).filter(pa.array(good)).cast(RECOVERIES)
+    found = sightings.select(RECOVERIES.names).filter(pa.array(good)).cast(RECOVERIES)
+    if not found.num_rows:
+        return found
+    row = np.searchsorted(_numpy(reports, "report_id"), _numpy(found, "report_id"))
+    accepted = reports["accepted_at"].cast(pa.int64()).to_numpy()[row]
+    time = found["time"].cast(pa.int64()).to_numpy()
+    if (time > accepted).any():
+        counted = pa.array(all_count_from(time, accepted)).cast(RECOVERIES.field("time").type)
+        found = found.set_column(RECOVERIES.names.index("time"), RECOVERIES.field("time"), counted)
+    believed = is_believable(time, accepted)
+    return found if believed.all() else found.filter(pa.array(believed))
 
 
 def _cut_words(words: pa.ChunkedArray) -> pa.Array:

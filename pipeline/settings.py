@@ -19,6 +19,9 @@ from pipeline.errors import UsageError
 
 _COMPARISON = re.compile(r"(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
 
+#: Python lists them where the system has such files, and they are no zones that others know.
+_NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
+
 Comparison = tuple[Literal["<=", "<", ">=", ">"], float]
 
 
@@ -28,6 +31,13 @@ def parse_comparison(text: str) -> Comparison:
     if found is None:
         raise ValueError('write a comparison with a number, such as "<= 10"')
     return found[1], float(found[2])  # type: ignore[return-value]
+
+
+def check_time_zone(name: str) -> str:
+    """The name of a time zone that Python, the libraries along the way and browsers know; `ValueError` for others."""
+    if name not in available_timezones() or name in _NO_ZONES:
+        raise ValueError('use an IANA name such as "Europe/Paris"')
+    return name
 
 
 class _Section(BaseModel):
@@ -43,22 +53,34 @@ class Force(_Section):
     @field_validator("timezone")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError('use an IANA name such as "Europe/Paris"')
-        return value
+        return check_time_zone(value)
 
 
 class Area(_Section):
     """[area]: where the force works; a map's first view and the grid of the cube."""
 
     south: float = Field(48.80, ge=-90, le=90, description="degrees")
-    west: float = Field(2.22, ge=-180, le=180, description="degrees")
+    west: float = Field(2.22, ge=-180, le=180, description="degrees; more than east if the date line is between them")
     north: float = Field(48.91, ge=-90, le=90, description="degrees")
     east: float = Field(2.47, ge=-180, le=180, description="degrees")
     cell_m: float = Field(250, gt=0, description="edge of a cell of the grid, metres")
     districts: str = Field(
         "", description="GeoJSON file of named districts; empty for squares named like a chessboard's"
     )
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """West and east, the latter counted on beyond 180 if the date line is between them."""
+        return self.west, self.east + 360 if self._crosses else self.east
+
+    @property
+    def middle(self) -> float:
+        """The longitude around which a map is drawn: 0, or that of the area's middle if the date line is in it."""
+        return sum(self.ends) / 2 if self._crosses else 0.0
+
+    @property
+    def _crosses(self) -> bool:
+        return self.east < self.west and self.east + 360 - self.west <= 180
 
 
 class Reports(_Section):

@@ -150,7 +150,7 @@ def stage_slices(
 
 
 def _recoveries(decoded: DecodedSlice, job: Job, keys: Keys) -> bytes:
-    return packed(recoveries(job.rule, of_citizens(decoded.tables.sightings, keys)))
+    return packed(recoveries(job.rule, decoded.tables.reports, of_citizens(decoded.tables.sightings, keys)))
 
 
 def _place(recipe: Recipe, job: Job) -> Hashable:

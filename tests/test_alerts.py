@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,6 +157,38 @@ def test_after_an_officer_resolved_it_the_next_finding_opens_another() -> None:
     assert alert_id == change.after.alert_id != resolved.alert_id
     assert change.before is None
     assert (change.after.state, change.after.findings, change.after.first_time) == (OPEN, 2, 200)
+
+
+YEARS_US = 5 * 366 * 86_400_000_000
+NOW = 1_793_604_600_000_000
+
+
+@pytest.mark.parametrize("off", [YEARS_US, -YEARS_US, 86_400_000_000])
+def test_a_wrong_clock_neither_freezes_an_alert_nor_takes_its_place(off: int) -> None:
+    wrong = finding(NOW + off, 3.0, accepted_at=NOW, drone_id="pw-9", report_id=1)
+    right = finding(NOW + 1_000, 4.0, report_id=2)
+    for events in ([wrong, right], [right, wrong]):
+        alert = after(*events)
+        assert alert.latest.drone_id == "pw-1"
+        assert (alert.findings, alert.worst_peacescore) == (2, 3.0), "it counts all the same"
+        assert NOW <= alert.first_time <= NOW + 1_000
+    recovered = after(wrong, right, recovery(NOW + 2_000, 3))
+    assert (recovered.state, recovered.recovered_at) == (RECOVERED, NOW + 2_000)
+    again = after(wrong, right, recovery(NOW + 2_000, 3), replace(wrong, report_id=4, accepted_at=NOW + 9_000))
+    assert again.state == OPEN, "that somebody is agitated again is not lost"
+    assert again.latest == right
+
+
+def test_of_wrong_clocks_alone_the_one_that_came_last_is_shown() -> None:
+    first, last = (
+        finding(NOW + off, accepted_at=NOW + at, report_id=at) for off, at in ((2 * YEARS_US, 1), (YEARS_US, 2))
+    )
+    assert after(first, last).latest == last
+    assert after(last, first).latest == last
+
+
+def test_a_clock_that_began_again_at_2000_is_not_late() -> None:
+    assert not after(finding(946_684_800_000_000 + 1_000, accepted_at=NOW)).late
 
 
 def test_an_alert_is_late_if_it_was_old_when_it_was_opened() -> None:

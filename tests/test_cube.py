@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -239,6 +240,44 @@ def test_an_alert_is_fresh_the_first_time_only(batches: list[list[tuple[int, int
 
 
 # Derived from the archive
+
+
+def test_an_area_may_hold_the_date_line(make_workspace: Callable[..., Workspace]) -> None:
+    area = {"SOUTH": -17.5, "NORTH": -16.5, "WEST": 179.5, "EAST": -179.5, "CELL_M": 5000}
+    archive = Archive(make_workspace(**{f"AREA_{name}": value for name, value in area.items()}))
+    try:
+        archive.commit(
+            ("2026-11-02T07:30:00", -17.0, 179.9, [3]),
+            ("2026-11-02T07:30:00", -17.0, -179.9, [50, 60]),
+            ("2026-11-02T07:30:00", -17.0, 170.0, [1]),
+        )
+        archive.cube.update()
+        cube = open_cube(archive.workspace)
+        assert (np.diff(cube.lon) > 0).all()
+        assert (float(cube.lon[0]) > 179.5, float(cube.lon[-1]) < 180.5) == (True, True)
+        assert archive.at("sightings", "2026-11-02T07:30", -17.0, 179.9) == 1
+        assert archive.at("sightings", "2026-11-02T07:30", -17.0, 180.1) == 2
+        assert archive.read().attrs["reports_outside"] == 1
+        archive.assert_as_rebuilt()
+    finally:
+        archive.lake.close()
+
+
+def test_a_snapshot_of_the_future_is_made_anew(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.commit(("2026-11-02T07:30:00", 48.85, 2.3, [50]))
+    archive.cube.update()
+    archive.commit(("2026-11-02T07:40:00", 48.85, 2.3, [50]))
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.fromtimestamp(time.time() - 86_400, tz)
+
+    monkeypatch.setattr(snapshots, "datetime", Yesterday)
+    assert archive.cube.update().mode == "rebuilt"
+    monkeypatch.undo()
+    assert archive.cube.update().mode == "unchanged"
+    archive.assert_as_rebuilt()
 
 
 def test_late_reports_land_in_their_own_bin_and_an_update_is_as_a_rebuild(archive: Archive) -> None:

@@ -47,7 +47,7 @@ def decoded(data: bytes, dialect: Dialect = PEACEWATCH) -> Decoded:
         (GOOD.replace(b'"lat":1', b'"lat":200'), "location.lat is 200: between -90 and 90"),
         (GOOD.replace(b',"lon":2', b""), "location.lon is missing"),
         (GOOD.replace(b"2026", b"9999"), "a time between 2000 and 2100"),
-        (GOOD.replace(b"2026-11-02T07:30:00Z", b"yesterday"), "'time': failed to parse"),
+        (GOOD.replace(b"2026-11-02T07:30:00Z", b"yesterday"), "time is unreadable"),
         (GOOD.replace(b'"time":"2026-11-02T07:30:00Z",', b""), "time is missing"),
         (GOOD[:-1] + b',"battery":1e999}', "battery is not a finite number"),
         (GOOD[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "depth limit"),

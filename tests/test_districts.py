@@ -40,6 +40,21 @@ def test_a_new_workspace_has_a_chessboard(make_workspace: Callable[..., Workspac
     assert districts.of_place(48.79, 2.3) is None
 
 
+def test_districts_may_lie_on_both_sides_of_the_date_line() -> None:
+    area = Area(south=-17.5, north=-16.5, west=179.5, east=-179.5)
+    board = Chessboard(area)
+    west, east = (board.of_place(-17.0, lon) for lon in (179.6, -179.6))
+    assert None not in (west, east)
+    assert west != east
+    assert board.of_place(-17.0, 0.0) is None
+    assert all(lon.min() > 179 and lon.max() < 181 for _, rings in board.outlines() for _, lon in rings)
+    halves = [[[west, -17], [west + 0.5, -17], [west + 0.5, -16], [west, -16], [west, -17]] for west in (179.5, -180)]
+    mapped = Mapped(collection(feature("both", *[[half] for half in halves], kind="MultiPolygon")), "x", area.middle)
+    assert {mapped.of_place(-16.5, 179.9), mapped.of_place(-16.5, -179.9)} == {"both"}
+    [(_, rings)] = mapped.outlines()
+    assert [(lon.min(), lon.max()) for _, lon in rings] == [(179.5, 180.0), (180.0, 180.5)]
+
+
 @settings(deadline=None)
 @given(st.floats(-80, 79), st.floats(-179, 170), st.floats(0.01, 1), st.floats(0.02, 8))
 def test_squares_are_about_square_and_every_place_is_in_one(

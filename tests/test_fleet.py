@@ -89,6 +89,21 @@ def test_who_is_silent_and_who_is_forgotten() -> None:
     assert fleet.since(BEGIN_US + 1).drone_id.to_pylist() == ["new"]
 
 
+def test_a_wrong_clock_is_counted_and_its_drone_not_lost() -> None:
+    years = 5 * 366 * 24 * 60 * MINUTE_US
+
+    def said(time_us: int, accepted_us: int, number: int, lat: float) -> dict[str, Any]:
+        return report("d", 0, number, lat=lat) | {"time": time_us, "accepted_at": accepted_us}
+
+    right = said(BEGIN_US, BEGIN_US + 1, 1, 48.1)
+    for off in (years, -years):
+        wrong = said(BEGIN_US + MINUTE_US + off, BEGIN_US + MINUTE_US, 2, 48.2)
+        fleet = Fleet().fold(rows_of("reports", [right])).fold(rows_of("reports", [wrong]))
+        assert (fleet.clock, fleet.lat.tolist()) == (BEGIN_US + MINUTE_US, [48.2])
+        assert (fleet.unbelievable.tolist(), fleet.clock_us.tolist()) == ([1], [off])
+        assert listed(fleet) == listed(Fleet().fold(rows_of("reports", [wrong, right])))
+
+
 def test_drones_may_send_any_status() -> None:
     fleet = Fleet()
     for batch in range(3):

@@ -44,6 +44,8 @@ def fleet_of(drones: list[dict[str, Any]]) -> Picture:
         temperature=column("temperature", nan).astype(float),
         status=column("status", -1).astype(np.int64),
         reports=column("reports", 1).astype(np.int64),
+        unbelievable=column("wrong", 0).astype(np.int64),
+        clock_us=column("ahead_s", 0).astype(np.int64) * 1_000_000,
         statuses=pa.array(STATUSES),
     )
     return Picture(fleet=fleet, silent=fleet.time < 50_000)
@@ -60,6 +62,8 @@ _DRONES = st.lists(
             "lat": st.just(48.85),
             "lon": st.just(2.3) | st.just(9.0),
             "reports": st.integers(1, 9),
+            "wrong": st.sampled_from([0, 0, 2]),
+            "ahead_s": st.sampled_from([0, -1, 61, -90]),
         }
     ),
     max_size=12,
@@ -80,6 +84,7 @@ def test_it_finds_and_sorts_as_a_plain_reading(
         "silent": lambda drone: drone["seen"] < 50,
         "low": lambda drone: drone["battery"] is not None and drone["battery"] < 20,
         "hot": lambda drone: drone["temperature"] is not None and drone["temperature"] > 45,
+        "clock": lambda drone: drone["wrong"] > 0 or abs(drone["ahead_s"]) > 60,
     }
     right = {
         at
@@ -90,7 +95,7 @@ def test_it_finds_and_sorts_as_a_plain_reading(
     assert set(found.tolist()) == right
     assert len(found) == len(right)
     place = {"seen": 1, "battery": 2, "temperature": 3, "status": 4, "district": 5, "reports": 8}.get(sort, 0)
-    shown = [row[place] for row in table.rows(found)]
+    shown = [abs(row[10]) if sort == "clock" else row[place] for row in table.rows(found)]
     known = [value for value in shown if value is not None]
     assert shown[len(known) :] == [None] * (len(shown) - len(known)), "what is not known comes last"
     if sort == "drone":

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -229,8 +230,22 @@ def test_files_do_not_grow_when_the_log_is_trimmed(make_log: MakeLog, tmp_path: 
 def test_a_clock_that_is_set_back_does_not_reorder(make_log: MakeLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log = make_log()
     first = log.append([chunk(0, 1)])[0]
-    monkeypatch.setattr("pipeline.log.sqlite.time.time", lambda: first.accepted_at - 3600)
+    monkeypatch.setattr("pipeline.log.sqlite.time.time", lambda: first.accepted_at - 30)
     assert log.append([chunk(1, 1)])[0].accepted_at == first.accepted_at
+
+
+def test_a_clock_that_was_a_day_ahead_counts_no_longer_once_it_is_right(
+    make_log: MakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = make_log()
+    now = time.time()
+    for at, moment in enumerate((now, now + 86_400, now + 1)):
+        monkeypatch.setattr("pipeline.log.sqlite.time.time", lambda moment=moment: moment)
+        [appended] = log.append([chunk(at, 1)])
+        assert appended.accepted_at == moment
+    # What was accepted ahead of time does not keep what lies around it, nor is it held for ever.
+    assert log.trim(0, 3, now + 2) == 3
+    assert log.size_bytes() == 0
 
 
 def test_a_log_that_was_replaced_takes_nothing_more(make_log: MakeLog, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dashboards.alert.look import NEAR_M, Alert
 from dashboards.map.place import Box, grid, nice_step, stretch, to_plane
 from dashboards.map.scale import Scale
 from dashboards.theme import LIGHT, Theme
+from pipeline.degrees import beside
 from pipeline.workspace import Area
 
 #: How far one sees at least, metres on each side, and so many lines of the base.
@@ -41,6 +42,7 @@ class SmallMap:
         self._track, self._drone, self._alert = _places(), _places(), _places()
         self._people = ColumnDataSource({name: [] for name in _PEOPLE})
         self._severity = "high"
+        self._middle = area.middle
         self._theme = LIGHT
         self.figure = self._build()
         self.paint(LIGHT)
@@ -59,7 +61,8 @@ class SmallMap:
         lines = grid(Box(x - reach, y - reach, x + reach, y + reach), step)
         self._grid_source.data = {name: [line[i] for line in lines] for i, name in enumerate(("x0", "y0", "x1", "y1"))}
         self._reach.data = {"x": [x], "y": [y], "r": [NEAR_M * factor]}
-        way = [to_plane(row["lat"], row["lon"]) for row in track if None not in (row["lat"], row["lon"])]
+        self._middle = alert["lon"]
+        way = [self._place(row) for row in track if None not in (row["lat"], row["lon"])]
         self._track.data = _columns(way)
         self._drone.data = _columns(way[-1:])
         self._alert.data = _columns([(x, y)])
@@ -86,11 +89,14 @@ class SmallMap:
         self._alert_mark.glyph.update(fill_color=getattr(theme, self._severity), line_color=theme.surface)
         self._scale.paint(theme)
 
+    def _place(self, row: dict[str, Any]) -> tuple[float, float]:
+        return to_plane(row["lat"], beside(row["lon"], self._middle))
+
     def _mark(self, group: list[dict[str, Any]]) -> dict[str, Any]:
         """One mark for those who were seen at the same place."""
         first, last = (time(one["time"] for one in group) for time in (min, max))
         when = [f"{datetime.fromtimestamp(time / 1000, UTC).astimezone(self._zone):%H:%M:%S}" for time in (first, last)]
-        x, y = to_plane(group[0]["lat"], group[0]["lon"])
+        x, y = self._place(group[0])
         more = [f"and {len(group) - _NAMED} more"] if len(group) > _NAMED else []
         return {
             "x": x,

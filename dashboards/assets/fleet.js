@@ -18,7 +18,7 @@ function start(model, root, { Clock, choice, compact, duration, el, icon, number
 
   const counters = el("dl", "counters")
   const values = {}
-  const names = { all: ["Drones", ""], heard: ["Reporting", `in the last ${duration(model.silent_after_s * 1000)}`], silent: ["Silent", `for ${duration(model.silent_after_s * 1000)} or longer`], low: ["Low battery", `below ${model.low_percent} %`], hot: ["Hot", `above ${model.hot_c} °C`] }
+  const names = { all: ["Drones", ""], heard: ["Reporting", `in the last ${duration(model.silent_after_s * 1000)}`], silent: ["Silent", `for ${duration(model.silent_after_s * 1000)} or longer`], low: ["Low battery", `below ${model.low_percent} %`], hot: ["Hot", `above ${model.hot_c} °C`], clock: ["Clock off", `by more than ${duration(model.clock_s * 1000)}`] }
   for (const [key, [name, note]] of Object.entries(names)) {
     values[key] = [el("dd", "value", "–"), el("dd", "sub", note)]
     values[key][0].dataset.counter = key
@@ -30,11 +30,11 @@ function start(model, root, { Clock, choice, compact, duration, el, icon, number
   search.placeholder = "Drone, status or district"
   search.setAttribute("aria-label", "Search drones")
   search.addEventListener("input", () => ask({ text: search.value }))
-  const groups = choice("Which drones", { all: "All", silent: "Silent", low: "Low battery", hot: "Hot" }, (group) => ask({ group }))
+  const groups = choice("Which drones", { all: "All", silent: "Silent", low: "Low battery", hot: "Hot", clock: "Clock off" }, (group) => ask({ group }))
   const note = el("span", "note")
   note.setAttribute("role", "status")
 
-  const columns = [["drone", "Drone"], ["seen", "Last seen"], ["battery", "Battery"], ["temperature", "Temperature"], ["status", "Status"], ["district", "District"], ["place", "Place"], ["reports", "Reports"]]
+  const columns = [["drone", "Drone"], ["seen", "Last seen"], ["battery", "Battery"], ["temperature", "Temperature"], ["status", "Status"], ["district", "District"], ["place", "Place"], ["reports", "Reports"], ["clock", "Clock"]]
   const heads = {}
   const head = el("div", "line head")
   head.setAttribute("role", "row")
@@ -102,17 +102,21 @@ function start(model, root, { Clock, choice, compact, duration, el, icon, number
     return lines[number]
   }
 
-  function fill(made, [drone, seen, charge, degrees, status, district, lat, lon, reports, silent]) {
+  function fill(made, [drone, seen, charge, degrees, status, district, lat, lon, reports, silent, ahead, wrong]) {
     const low = charge != null && charge < model.low_percent
     const hot = degrees != null && degrees > model.hot_c
     const known = reports > 0
+    const off = Math.abs(ahead) > model.clock_s * 1000
     const texts = [drone, known ? `${silent ? "silent " : ""}${duration(at - seen)}` : "–", charge == null ? "–" : `${number(charge, 0)} %${low ? " low" : ""}`,
-      degrees == null ? "–" : `${number(degrees)} °C${hot ? " hot" : ""}`, status ?? "–", district ?? "outside", lat == null ? "–" : `${lat.toFixed(4)}, ${lon.toFixed(4)}`, number(reports, 0)]
+      degrees == null ? "–" : `${number(degrees)} °C${hot ? " hot" : ""}`, status ?? "–", district ?? "outside", lat == null ? "–" : `${lat.toFixed(4)}, ${lon.toFixed(4)}`, number(reports, 0),
+      off ? `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead" : "behind"}` : wrong ? `${number(wrong, 0)} wrong` : "right"]
     texts.forEach((text, cell) => setText(made.children[cell], text))
     made.children[1].title = clock.moment(seen)
     made.children[1].classList.toggle("alarm", silent)
     made.children[2].classList.toggle("alarm", low)
     made.children[3].classList.toggle("alarm", hot)
+    made.children[8].classList.toggle("alarm", off || wrong > 0)
+    made.children[8].title = `${number(wrong, 0)} reports with a time that cannot be believed`
   }
 
   model.on("msg:custom", (event) => {
@@ -129,7 +133,7 @@ function start(model, root, { Clock, choice, compact, duration, el, icon, number
     for (const made of lines.slice(fleet.rows.length)) made.hidden = true
     const { summary } = fleet
     setText(values.heard[0], number(summary.all - summary.silent, 0))
-    for (const key of ["all", "silent", "low", "hot"]) setText(values[key][0], number(summary[key], 0))
+    for (const key of ["all", "silent", "low", "hot", "clock"]) setText(values[key][0], number(summary[key], 0))
     setText(values.all[1], `${compact(summary.reports)} reports`)
     battery.apply(summary.battery.edges, summary.battery.counts, [0, summary.battery.counts.length - 1])
     temperature.apply(summary.temperature.edges, summary.temperature.counts, spanOf(summary.temperature.counts))

@@ -15,7 +15,7 @@ import panel as pn
 import param
 
 from dashboards.files import script, styles
-from dashboards.fleet.table import HOT_C, LOW_BATTERY_PERCENT, FleetTable, Query
+from dashboards.fleet.table import CLOCK_S, HOT_C, LOW_BATTERY_PERCENT, FleetTable, Query
 from dashboards.map.cells import Ints
 from dashboards.map.fleet_board import FleetBoard
 from dashboards.view import PageView
@@ -44,6 +44,7 @@ class FleetView(PageView):
     silent_after_s = param.Number()
     low_percent = param.Number(LOW_BATTERY_PERCENT)
     hot_c = param.Number(HOT_C)
+    clock_s = param.Number(CLOCK_S)
 
     _esm: ClassVar[str] = script("fleet")
     _stylesheets: ClassVar[list[str]] = styles("fleet")

@@ -23,11 +23,13 @@ from pipeline.districts import Districts
 
 LOW_BATTERY_PERCENT = 20.0
 HOT_C = 45.0
+#: A clock that is further off is wrong, seconds; reports that come late look like one that is slow.
+CLOCK_S = 60.0
 BATTERY_EDGES = list(range(10, 100, 10))
 TEMPERATURE_EDGES = list(range(-15, 60, 5))
 
-COLUMNS = ("seen", "drone", "battery", "temperature", "status", "district", "reports")
-GROUPS = ("all", "silent", "low", "hot")
+COLUMNS = ("seen", "drone", "battery", "temperature", "status", "district", "reports", "clock")
+GROUPS = ("all", "silent", "low", "hot", "clock")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class FleetTable:
             "silent": picture.silent,
             "low": fleet.battery < LOW_BATTERY_PERCENT,
             "hot": fleet.temperature > HOT_C,
+            "clock": (np.abs(fleet.clock_us) > CLOCK_S * 1e6) | (fleet.unbelievable > 0),
         }
 
     @cached_property
@@ -91,12 +94,16 @@ class FleetTable:
         return found
 
     def rows(self, found: Ints) -> Iterator[list[Any]]:
-        """Drone, last seen (ms), battery, temperature, status, district, lat, lon, reports, silent; or None."""
+        """Drone, last seen (ms), battery, temperature, status, district, lat, lon, reports, silent; or None.
+
+        Then how far its clock was ahead (ms), and how many reports had a time that cannot be.
+        """
         fleet = self.picture.fleet.take(found)
         columns = (fleet.drone_id.to_pylist(), (fleet.time // 1000).tolist(), _known(fleet.battery),
                    _known(fleet.temperature), fleet.status_text().to_pylist(), self._district[found].tolist(),
                    _known(fleet.lat), _known(fleet.lon), fleet.reports.tolist(),
-                   self.picture.silent[found].tolist())  # fmt: skip
+                   self.picture.silent[found].tolist(), (fleet.clock_us / 1000).tolist(),
+                   fleet.unbelievable.tolist())  # fmt: skip
         for row in zip(*columns, strict=True):
             yield [
                 self._names[value] if at == 5 and value >= 0 else None if at == 5 else value
@@ -126,6 +133,7 @@ class FleetTable:
             "battery": fleet.battery,
             "temperature": fleet.temperature,
             "reports": fleet.reports,
+            "clock": np.abs(fleet.clock_us),
         }
         return values[column].astype(float)
 

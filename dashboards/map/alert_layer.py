@@ -26,6 +26,7 @@ from dashboards.map.paint import Paint
 from dashboards.map.place import to_plane
 from dashboards.map.slots import Mark, Slots
 from dashboards.map.tooltips import tooltip
+from pipeline.degrees import beside
 
 _COLUMNS = ("x", "y", "alpha", "name", "severity", "score", "when", "action", "drone")
 _DIM = 0.35
@@ -68,6 +69,7 @@ class AlertLayer:
 
     def __init__(self, plot: figure, ground: Ground, capacity: int, picked: Callable[[str], None]) -> None:
         self._zone = ground.zone
+        self._middle = ground.area.middle
         self._picked = picked
         self._board = Board(capacity)
         self._silenced: dict[str, float] = {}
@@ -143,7 +145,7 @@ class AlertLayer:
         self._points = None
         for alert_id in (*gone, *rows):
             self._places.pop(alert_id, None)
-        self._places |= {i: to_plane(row["lat"], row["lon"]) for i, row in rows.items() if layer_of(row)}
+        self._places |= {i: self._place(row) for i, row in rows.items() if layer_of(row)}
         for kind in KINDS:
             put = {i: self._mark(row) for i, row in rows.items() if layer_of(row) == kind.name}
             out = gone | {i for i, row in rows.items() if layer_of(row) != kind.name}
@@ -155,12 +157,15 @@ class AlertLayer:
 
     def _draw_ring(self) -> tuple[float, float] | None:
         row = self._board.get(self._selected) if self._selected else None
-        at = to_plane(row["lat"], row["lon"]) if row is not None and layer_of(row) else None
+        at = self._place(row) if row is not None and layer_of(row) else None
         self._ring.data = {"x": [at[0]] if at else [], "y": [at[1]] if at else []}
         return at
 
+    def _place(self, row: Row) -> tuple[float, float]:
+        return to_plane(row["lat"], beside(row["lon"], self._middle))
+
     def _mark(self, row: Row) -> Mark:
-        x, y = to_plane(row["lat"], row["lon"])
+        x, y = self._place(row)
         when = datetime.fromtimestamp(row["time"] / 1000, UTC).astimezone(self._zone)
         dim = is_dim(row, time.time() * 1000)
         state = "silenced" if dim and row.get("acknowledged_at") is None else "acknowledged" if dim else row["state"]

@@ -17,6 +17,7 @@ import numpy as np
 
 from dashboards.map.cells import Cells, Ints, Mask, gather
 from dashboards.map.place import Floats, all_to_plane
+from pipeline.degrees import beside
 from pipeline.lake.fleet import Fleet
 from pipeline.lake.heat import Heat, HeatGrid
 
@@ -49,7 +50,8 @@ class Picture:
     @cached_property
     def places(self) -> tuple[Floats, Floats]:
         """x and y of the drones."""
-        return all_to_plane(self.fleet.lat, self.fleet.lon)
+        lon = self.fleet.lon if self.grid is None else beside(self.fleet.lon, self.grid.middle)
+        return all_to_plane(self.fleet.lat, lon)
 
     @cached_property
     def silent_count(self) -> int:

@@ -51,7 +51,8 @@ class Box:
     @classmethod
     def of(cls, area: Area) -> Box:
         """The area that a force works in."""
-        (x0, y0), (x1, y1) = to_plane(area.south, area.west), to_plane(area.north, area.east)
+        west, east = area.ends
+        (x0, y0), (x1, y1) = to_plane(area.south, west), to_plane(area.north, east)
         return cls(min(x0, x1), min(y0, y1), max(x0, x1, x0 + 1), max(y0, y1, y0 + 1))
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from pipeline.clocks import is_believable
 from pipeline.desk.alerts import RESOLVED, Alert, Finding, Recovery, Subject, advance
 from pipeline.desk.noise import cooling_down
 from pipeline.desk.rows import findings_from_table
@@ -123,11 +124,19 @@ KEPT: dict[str, Any] = {
 }
 
 
+#: From when a sighting counts, see `pipeline.clocks`.
+COUNTED = (
+    pl.when(is_believable(pl.col("time"), pl.col("accepted_at")))
+    .then(pl.min_horizontal("time", "accepted_at"))
+    .otherwise(pl.col("accepted_at"))
+)
+
+
 def mark(findings: pl.DataFrame) -> pl.DataFrame:
     """Findings (columns `KEPT`) in the order of the fold, with ``number`` and ``latest``, the newest event time so
     far of the subject: what `first_good` has to know."""
     ordered = findings.sort("citizen_key", *ARRIVAL, maintain_order=True)
-    return ordered.with_row_index("number").with_columns(latest=pl.col("time").cum_max().over("citizen_key"))
+    return ordered.with_row_index("number").with_columns(latest=COUNTED.cum_max().over("citizen_key"))
 
 
 def first_good(marks: pl.DataFrame, good: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.analysis import Span
-from pipeline.backtest.fold import ARRIVAL, KEPT, first_good
+from pipeline.backtest.fold import ARRIVAL, COUNTED, KEPT, first_good
+from pipeline.clocks import is_believable
 from pipeline.lake.tables import Lake
 from pipeline.rules import ScoreRule, is_good, screen
 from pipeline.schema import IDENTITIES, REPORTS, SIGHTINGS, TIME
@@ -104,6 +105,8 @@ def recover(piece: Piece, rules: Sequence[ScoreRule], span: Span, marks: Sequenc
     some = _scan(piece, span, _any([rule.recovered for rule in rules]), ["report_id", "citizen_key", "score", "time"])
     rows = some.join(known.lazy(), on="citizen_key", how="semi").collect()
     rows = rows.join(_accepted(piece, rows["report_id"]), on="report_id").with_columns(pl.col("time").cast(pl.Int64))
+    # As the live screening does.
+    rows = rows.filter(is_believable(pl.col("time"), pl.col("accepted_at"))).with_columns(time=COUNTED)
     good = (rows.filter(pl.Series(is_good(rule, rows["score"].to_numpy()), dtype=pl.Boolean)) for rule in rules)
     columns = ["citizen_key", *ARRIVAL, "time"]
     return [first_good(one, some.select(columns)) for one, some in zip(marks, good, strict=True)]

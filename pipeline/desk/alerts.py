@@ -4,7 +4,9 @@ A bad sighting of a citizen without an alert opens one; later ones update it. A
 good score marks it *recovered*, a bad one after that *open* again; only an
 officer ends it (*resolved*), and the next bad sighting then opens another. As
 events may come late and out of order, what is shown is the newest by event
-time, and what is worst stays worst. The same events in the same order give the
+time, and what is worst stays worst. A wrong clock decides none of that: what counts
+is when a sighting can have been at the latest, and one whose time cannot be believed
+never takes the place of one whose can (`pipeline.clocks`). The same events in the same order give the
 same alerts, however they are cut into batches. Times are microseconds since the
 epoch, UTC. Nothing here knows of storage, clocks or Arrow.
 """
@@ -15,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from pipeline.clocks import counts_from, is_believable, is_late
 from pipeline.rules import SEVERITIES
 
 OPEN = "open"
@@ -54,10 +57,20 @@ class Finding:
     def subject(self) -> Subject:
         return self.rule, self.citizen_key
 
+    @property
+    def counts_from(self) -> int:
+        """From when it counts, see `pipeline.clocks`."""
+        return counts_from(self.time, self.accepted_at)
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """What makes a sighting the newest of several."""
+        return bool(is_believable(self.time, self.accepted_at)), self.counts_from
+
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A sighting with a good score."""
+    """A sighting with a good score; ``time`` is from when it counts."""
 
     rule: str
     citizen_key: int
@@ -79,10 +92,10 @@ class Alert:
     latest: Finding
     worst_peacescore: float
     findings: int  # distinct bad sightings
-    first_time: int  # event time of the earliest bad sighting
+    first_time: int  # from when the earliest bad sighting counts
     accepted_at: int  # of the finding that opened it
     late: bool  # it was old already when it was opened
-    recovered_at: int | None  # event time of the good sighting, if recovered
+    recovered_at: int | None  # from when the good sighting counts, if recovered
     remembered: tuple[int, ...]  # digests of the last bad sightings
 
 
@@ -140,9 +153,9 @@ def _open(finding: Finding, late_after_us: int) -> Alert:
         latest=finding,
         worst_peacescore=finding.peacescore,
         findings=1,
-        first_time=finding.time,
+        first_time=finding.counts_from,
         accepted_at=finding.accepted_at,
-        late=finding.accepted_at - finding.time > late_after_us,
+        late=is_late(finding.time, finding.accepted_at, late_after_us),
         recovered_at=None,
         remembered=(_digest(finding),),
     )
@@ -151,9 +164,9 @@ def _open(finding: Finding, late_after_us: int) -> Alert:
 def _update(alert: Alert, finding: Finding) -> Alert:
     digest = _digest(finding)
     known = digest in alert.remembered
-    newer = finding.time > alert.latest.time
+    newer = finding.rank > alert.latest.rank
     # On a tie of good and bad the bad one counts, whichever came first.
-    relapse = alert.recovered_at is not None and finding.time >= alert.recovered_at
+    relapse = alert.recovered_at is not None and finding.counts_from >= alert.recovered_at
     after = replace(
         alert,
         state=OPEN if relapse else alert.state,
@@ -162,14 +175,14 @@ def _update(alert: Alert, finding: Finding) -> Alert:
         latest=_named(finding, alert.latest) if newer else alert.latest,
         worst_peacescore=min(alert.worst_peacescore, finding.peacescore),
         findings=alert.findings + (not known),
-        first_time=min(alert.first_time, finding.time),
+        first_time=min(alert.first_time, finding.counts_from),
         remembered=alert.remembered if known else (*alert.remembered, digest)[-REMEMBERED:],
     )
     return alert if after == alert else after
 
 
 def _recover(alert: Alert | None, recovery: Recovery) -> Alert | None:
-    if alert is None or alert.state != OPEN or recovery.time <= alert.latest.time:
+    if alert is None or alert.state != OPEN or recovery.time <= alert.latest.counts_from:
         return None
     return replace(alert, state=RECOVERED, recovered_at=recovery.time)
 

@@ -36,6 +36,8 @@ _MOST_REFUSALS = 500
 #: Escalations in one transaction: other writers wait for it.
 _MOST_ESCALATED = 20
 _MOST_AT_ONCE = 50
+#: An alert that was raised later than this from now, by a clock that was ahead, has waited nobody knows how long.
+_AHEAD_US = 60_000_000
 _STORED = [field.name for field in fields(Case) if field.name not in ("alert_id", "last")]
 
 
@@ -204,13 +206,16 @@ class Cases:
         critical = at - round(self._settings.acknowledge_critical_s * 1e6)
         other = at - round(self._settings.acknowledge_high_s * 1e6)
         raised_at, severity = ALERTS.c.raised_at, ALERTS.c.severity
+        ahead = raised_at > at + _AHEAD_US
         due = sa.or_(
-            sa.and_(severity == "critical", raised_at <= critical), sa.and_(severity != "critical", raised_at <= other)
+            ahead,
+            sa.and_(severity == "critical", raised_at <= critical),
+            sa.and_(severity != "critical", raised_at <= other),
         )
         return (
             sa.select(ALERTS.c.alert_id, ALERTS.c.citizen_key, severity, raised_at, CASES.c.version)
             .outerjoin(CASES, CASES.c.alert_id == ALERTS.c.alert_id)
-            .where(ALERTS.c.state == OPEN, raised_at <= max(critical, other))
+            .where(ALERTS.c.state == OPEN, sa.or_(raised_at <= max(critical, other), ahead))
             .where(due, ALERTS.c.late.is_(False))
             .where(CASES.c.acknowledged_at.is_(None), CASES.c.escalated_at.is_(None))
             .where(sa.or_(CASES.c.silenced_until.is_(None), CASES.c.silenced_until <= at))

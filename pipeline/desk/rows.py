@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from pipeline.desk.alerts import Alert, Finding, Recovery
@@ -73,7 +72,9 @@ def as_history(rows: Iterable[sa.RowMapping]) -> pa.Table:
     """Rows as a table of schema ALERTS."""
     stored = list(rows)
     columns = {name: pa.array([row[name] for row in stored], _stored_type(name)) for name in ALERTS.names[:-1]}
-    columns["date"] = pc.strftime(columns["time"].cast(ALERTS.field("time").type), format="%Y-%m-%d")
+    # Arrow would ask the system for a time zone database.
+    days = columns["time"].to_numpy().astype("datetime64[us]").astype("datetime64[D]")
+    columns["date"] = pa.array(days.astype(str), pa.string())
     return pa.table(columns).select(ALERTS.names).cast(ALERTS)
 
 

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 
 from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect, Name, Number, Text, Words
+from pipeline.dialects.parse import Parsed
+from pipeline.dialects.timing import unusable, why_unusable
 from pipeline.dialects.wire import fixed_lists, get
-from pipeline.schema import TIME
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-
-_EARLIEST, _LATEST = np.datetime64("2000-01-01", "us"), np.datetime64("2100-01-01", "us")
 
 
 def citizens_of(wire: pa.StructArray, dialect: Dialect) -> tuple[pa.StructArray, Ints]:
@@ -40,16 +39,6 @@ def read_text(record: pa.StructArray, text: Text | None) -> pa.Array:
 def read_number(record: pa.StructArray, number: Number | None, kind: pa.DataType) -> pa.Array:
     """A column of numbers; null everywhere if the dialect has no such field."""
     return pa.nulls(len(record), kind) if number is None else get(record, number.path)
-
-
-def read_time(wire: pa.StructArray, dialect: Dialect) -> pa.Array:
-    """Event times in UTC, microseconds; null where a text does not fit the format."""
-    time = dialect.mapping.report.time
-    values = get(wire, time.path)
-    if time.format is not None:
-        local = pc.strptime(values, format=time.format, unit="us", error_is_null=True)
-        values = pc.assume_timezone(local, dialect.zone, ambiguous="earliest", nonexistent="latest")
-    return pc.cast(values, TIME, safe=False)
 
 
 def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
@@ -71,10 +60,11 @@ def none_if_empty(texts: pa.Array) -> pa.Array:
     return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
 
 
-def faults(wire: pa.StructArray, dialect: Dialect) -> dict[int, str]:
+def faults(parsed: Parsed, dialect: Dialect) -> dict[int, str]:
     """Rows with a value that cannot be, and a reason for each; first come, first named."""
     found: dict[int, str] = {}
-    for bad, reason in _report_checks(wire, dialect):
+    wire = parsed.wire
+    for bad, reason in _report_checks(wire, parsed, dialect):
         for row in np.flatnonzero(bad).tolist():
             found.setdefault(row, reason(row))
     citizens, parents = citizens_of(wire, dialect)
@@ -91,18 +81,11 @@ def faults(wire: pa.StructArray, dialect: Dialect) -> dict[int, str]:
 _Check = tuple[Mask, Callable[[int], str]]
 
 
-def _report_checks(wire: pa.StructArray, dialect: Dialect) -> Iterator[_Check]:
+def _report_checks(wire: pa.StructArray, parsed: Parsed, dialect: Dialect) -> Iterator[_Check]:
     report = dialect.mapping.report
     drone = read_text(wire, report.drone_id)
     yield _empty(drone), lambda row: f"{report.drone_id.path} is missing: say which drone reports"
-    time = read_time(wire, dialect)
-    if time.null_count:
-        yield _null(time), lambda row: f"{report.time.path} is missing or unreadable: send the time of the report"
-    moments = time.cast(pa.timestamp("us")).fill_null(_EARLIEST).to_numpy(zero_copy_only=False)
-    yield (
-        (moments < _EARLIEST) | (moments >= _LATEST),
-        lambda row: f"{report.time.path} is {moments[row]}: a time between 2000 and 2100 is right",
-    )
+    yield unusable(parsed, dialect), partial(why_unusable, parsed, dialect)
     for path, limit in ((report.lat.path, 90.0), (report.lon.path, 180.0)):
         yield from _range_checks(get(wire, path), path, -limit, limit)
     for path, length in fixed_lists(dialect).items():

@@ -19,6 +19,7 @@ from pipeline.dialects.extra import extra_column, find_uncertain
 from pipeline.dialects.lines import Ints
 from pipeline.dialects.mapping import Dialect
 from pipeline.dialects.parse import Parsed, Reject, parse
+from pipeline.dialects.timing import to_moments
 from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
 
 
@@ -73,7 +74,8 @@ def decode(
     citizens, parents = canonical.citizens_of(wire, dialect)
     report_id = pa.array(numbers + first_report_id)
     fields = dialect.mapping.report
-    time = canonical.read_time(wire, dialect)
+    accepted_us = moments[numbers].astype(np.int64)
+    time = pa.array(to_moments(parsed.times[rows], parsed.became[rows], dialect, accepted_us)).cast(TIME)
     reports = {
         "report_id": report_id,
         "drone_id": canonical.read_text(wire, fields.drone_id),
@@ -112,7 +114,7 @@ def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed
     """Parsed lines with all rejects in it, unknown fields as `find_uncertain` has them, and the wire rows in order."""
     parsed = parse(data, dialect, max_report_bytes)
     extra, not_json = find_uncertain(parsed, dialect)
-    bad = {row: Reject(int(parsed.numbers[row]), why) for row, why in canonical.faults(parsed.wire, dialect).items()}
+    bad = {row: Reject(int(parsed.numbers[row]), why) for row, why in canonical.faults(parsed, dialect).items()}
     for reject in not_json:
         bad[int(np.searchsorted(parsed.numbers, reject.line))] = reject
     rows = np.arange(len(parsed.wire))

@@ -32,6 +32,7 @@ def find_uncertain(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], li
     Such a line with unknown fields must be JSON to the letter, as those are kept as
     text; the parser of known fields is more forgiving. Those that are not are rejects.
     """
+    from pipeline.dialects.moments import MISSING
     from pipeline.dialects.structure import ODD, REPEATED
 
     extra: dict[int, str] = {}
@@ -40,7 +41,7 @@ def find_uncertain(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], li
     if not len(rows):
         return extra, rejects
     known = _known(dialect)
-    fields = count_fields_by_row(parsed.wire.take(pa.array(rows)))
+    fields = count_fields_by_row(parsed.wire.take(pa.array(rows))) + (parsed.became[rows] != MISSING)
     for number, read in zip(parsed.numbers[rows].tolist(), fields.tolist(), strict=True):
         line = parsed.lines[number]
         if _count_names(line) == read:

@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from pipeline.dialects.formats import parse_format
 from pipeline.errors import UsageError
+from pipeline.settings import check_time_zone
 from pipeline.workspace import Workspace
 
 Step = str | int
+
+#: The units of counts, as powers of ten of a microsecond.
+UNITS = {"s": 6, "ms": 3, "us": 0}
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d)\]")
 PathText = Annotated[str, StringConstraints(pattern=r"^[^.\[\]]+(\[\d\])?(\.[^.\[\]]+(\[\d\])?)*$")]
 
@@ -50,13 +55,26 @@ class Number(_Model):
 class Time(_Model):
     """An event time: RFC 3339 or a count of ``unit`` since 1970, or a text in ``format``.
 
-    ``zone`` is for texts that name none: ``force`` is the workspace's own zone.
+    ``zone`` is for texts that name none: ``force`` is the workspace's own zone. docs/dialects.md
+    lists what is read.
     """
 
     path: PathText
     unit: Literal["s", "ms", "us"] = "ms"
     format: str | None = None
     zone: str = "UTC"
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_format(value)
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return value if value == "force" else check_time_zone(value)
 
 
 class Words(_Model):

@@ -19,9 +19,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.dialects.lines import Ints, Lines, split_lines
+from pipeline.dialects.lines import Bytes, Ints, Lines, split_lines
 from pipeline.dialects.mapping import Dialect
-from pipeline.dialects.wire import wire_schema
+from pipeline.dialects.timing import read_times
+from pipeline.dialects.wire import get, time_schema, wire_schema
 
 #: An object that ends and another that begins: two objects, if outside of a text.
 _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
@@ -57,12 +58,17 @@ class LateReject(Reject):
 
 @dataclass(frozen=True)
 class Parsed:
-    """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``."""
+    """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``.
+
+    ``times`` and ``became`` are what `moments` makes of the time of each row.
+    """
 
     lines: Lines
     wire: pa.StructArray
     numbers: Ints
     rejects: list[Reject]
+    times: Ints
+    became: Bytes
 
 
 def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
@@ -84,11 +90,51 @@ def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
                 pieces.append((numbers, wire))
     rejects.sort(key=lambda reject: reject.line)
     if len(pieces) == 1:
-        return Parsed(lines, pieces[0][1], pieces[0][0], rejects)
+        return Parsed(lines, pieces[0][1], pieces[0][0], rejects, *_times(lines, pieces[0][0], dialect))
     numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in pieces)])
     wire = pa.concat_arrays([_no_rows(schema), *(wire for _, wire in pieces)])
     order = np.argsort(numbers)
-    return Parsed(lines, wire.take(pa.array(order)), numbers[order], rejects)
+    numbers = numbers[order]
+    return Parsed(lines, wire.take(pa.array(order)), numbers, rejects, *_times(lines, numbers, dialect))
+
+
+def _times(lines: Lines, numbers: Ints, dialect: Dialect) -> tuple[Ints, Bytes]:
+    """Microseconds of the time of each of some lines, and what became of it."""
+    from pipeline.dialects.structure import ODD, REPEATED
+
+    time = dialect.mapping.report.time
+    # The look at the bytes does not tell one element of a list from another.
+    apart = (lines.marks[numbers] & (ODD | REPEATED) != 0) | ("[" in time.path)
+    moments, became = read_times(lines.data, np.where(apart, -1, lines.times[numbers]), time)
+    rows = np.flatnonzero(apart)
+    if len(rows):
+        values = _time_values(lines, numbers[rows], dialect)
+        starts = np.cumsum([0, *(len(value) + 1 for value in values[:-1])])
+        moments[rows], became[rows] = read_times(b"\n".join([*values, b""]), starts, time)
+    return moments, became
+
+
+def _time_values(lines: Lines, numbers: Ints, dialect: Dialect) -> list[bytes]:
+    """The times of lines, which can be parsed, as JSON values."""
+    values: dict[int, bytes] = {}
+    left = numbers
+    for kind in (pa.string(), pa.float64()):
+        failed: list[int] = []
+        for group, wire in _parse_group(lines, left, time_schema(dialect, kind)):
+            if wire is None:
+                failed += group.tolist()
+            else:
+                read = get(wire, dialect.mapping.report.time.path).to_pylist()
+                values |= dict(zip(group.tolist(), map(_spell, read), strict=True))
+        left = np.array(sorted(failed), np.int64)
+    return [values.get(number, b"false") for number in numbers.tolist()]
+
+
+def _spell(value: str | float | None) -> bytes:
+    """A value as it may have stood in JSON."""
+    if isinstance(value, float) and abs(value) < 1 << 62 and value.is_integer():
+        value = int(value)
+    return orjson.dumps(value)
 
 
 def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints], list[int]]:

@@ -33,7 +33,7 @@ UNREAD = 32
 #: White space behind a quote: a name may stand apart from its colon.
 PARTED = 64
 
-#: What a dialect reads at a place: `LIST` is one of objects or lists, `VALUES` one of others.
+#: What a dialect reads at a place: `LIST` is one of objects or lists, `VALUES` one of others, `TIME` the time.
 ANY, STRUCT, LIST, TEXT, FLOAT, INTEGER, TIME, VALUES = range(8)
 #: What is where in a tree: a node is this many numbers. Its children are one after the other; node 0 is `ANY`.
 KIND, CHILD, CHILD_STOP, NAME, NAME_STOP = range(5)
@@ -55,7 +55,6 @@ _ESCAPED[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
 _DIGIT = np.full(256, -1, np.int8)
 _DIGIT[list(b"0123456789abcdef")] = np.arange(16)
 _DIGIT[list(b"ABCDEF")] = np.arange(10, 16)
-_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int8)
 
 
 @helper
@@ -174,45 +173,6 @@ def _number(text: Any, at: int) -> tuple[int, bool]:
 
 
 @helper
-def _two(text: Any, at: int) -> Any:
-    """The number of two digits; a large one if they are not."""
-    first, second = text[at], text[at + 1]
-    if first < _ZERO or first > _NINE or second < _ZERO or second > _NINE:
-        return 1000
-    return (first - _ZERO) * 10 + second - _ZERO
-
-
-@helper
-def _time(text: Any, at: int, stop: int) -> bool:
-    """Is it a time as RFC 3339 has it, or without a zone?"""
-    if stop - at < 19 or text[at + 4] != _MINUS or text[at + 7] != _MINUS:
-        return False
-    if text[at + 10] != 0x54 and text[at + 10] != 0x20:  # T
-        return False
-    if text[at + 13] != _COLON or text[at + 16] != _COLON:
-        return False
-    year, month, day = _two(text, at) * 100 + _two(text, at + 2), _two(text, at + 5), _two(text, at + 8)
-    if not (1 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= _DAYS[month]):
-        return False
-    if month == 2 and day == 29 and (year % 4 != 0 or (year % 100 == 0 and year % 400 != 0)):
-        return False
-    if _two(text, at + 11) > 23 or _two(text, at + 14) > 59 or _two(text, at + 17) > 59:
-        return False
-    at += 19
-    if text[at] == _DOT:
-        digits = _digits(text, at + 1)
-        if not 1 <= digits - at - 1 <= 9:
-            return False
-        at = digits
-    if at == stop or (text[at] == 0x5A and at + 1 == stop):  # Z
-        return True
-    signed = text[at] == _MINUS or text[at] == 0x2B
-    return (
-        signed and stop - at == 6 and text[at + 3] == _COLON and _two(text, at + 1) <= 23 and _two(text, at + 4) <= 59
-    )
-
-
-@helper
 def _is_literal(text: Any, at: int, word: bytes) -> bool:
     for place in range(len(word)):
         if text[at + place] != word[place]:
@@ -225,30 +185,27 @@ def _scalar(text: Any, at: int, kind: int) -> tuple[int, int]:
     """Where the string, number or word that begins at ``at`` ends, or ~where it is wrong; and its marks."""
     first = text[at]
     if first == _QUOTE:
-        stop, marks, escaped = _string(text, at)
+        stop, marks, _ = _string(text, at)
         if stop < 0:
             return stop, 0
         if _BLANK[text[stop]]:
             marks |= PARTED
-        if kind == ANY or kind == TEXT:
+        if kind == ANY or kind == TEXT or kind == TIME:
             return stop, marks
-        if kind == FLOAT:
-            fits = _number(text, at + 1)[0] == stop - 1
-        else:
-            fits = kind == TIME and not escaped and _time(text, at + 1, stop - 1)
+        fits = kind == FLOAT and _number(text, at + 1)[0] == stop - 1
         return stop, marks if fits else marks | DOUBTFUL
     if first == _N:
         return (at + 4 if _is_literal(text, at, b"null") else ~at), 0
     if first == _T:
         stop = at + 4 if _is_literal(text, at, b"true") else ~at
-        return stop, 0 if kind == ANY else DOUBTFUL
+        return stop, 0 if kind == ANY or kind == TIME else DOUBTFUL
     if first == _F:
         stop = at + 5 if _is_literal(text, at, b"false") else ~at
-        return stop, 0 if kind == ANY else DOUBTFUL
+        return stop, 0 if kind == ANY or kind == TIME else DOUBTFUL
     stop, integer = _number(text, at)
     if stop < 0:
         return ~at, 0
-    fits = kind == ANY or kind == FLOAT or (integer and (kind == INTEGER or kind == TIME))
+    fits = kind == ANY or kind == TIME or kind == FLOAT or (integer and kind == INTEGER)
     return stop, 0 if fits else DOUBTFUL
 
 
@@ -257,7 +214,7 @@ def _is_misfit(first: int, kind: int) -> bool:
     """Is a string, number or word that begins so of a wrong type for certain?"""
     if kind == STRUCT or kind == LIST or kind == VALUES:
         return True
-    return (kind == TEXT and first != _QUOTE) or (kind != ANY and (first == _T or first == _F))
+    return (kind == TEXT and first != _QUOTE) or (kind != ANY and kind != TIME and (first == _T or first == _F))
 
 
 @helper
@@ -305,7 +262,17 @@ def _find(text: Any, at: int, escaped: bool, nodes: Any, names: Any, parent: int
 
 @helper
 def _line(
-    text: Any, at: int, nodes: Any, names: Any, stack: Any, seen: Any, guess: Any, unknown: Any, count: int
+    text: Any,
+    at: int,
+    nodes: Any,
+    names: Any,
+    stack: Any,
+    seen: Any,
+    guess: Any,
+    unknown: Any,
+    count: int,
+    times: Any,
+    line: int,
 ) -> tuple[int, int, int]:
     """Where the line that begins at ``at`` ends, its marks, and how many unknown members there are by then.
 
@@ -319,15 +286,18 @@ def _line(
     while True:
         # A value begins, which the dialect reads as `node`.
         first, kind, opened = text[at], nodes[node + KIND], False
+        if kind == TIME:
+            times[line] = at
         if first == _OPEN or first == _OPEN_LIST:
-            fits = kind == ANY or (kind == STRUCT if first == _OPEN else kind == LIST or kind == VALUES)
+            whole = kind == ANY or kind == TIME
+            fits = whole or (kind == STRUCT if first == _OPEN else kind == LIST or kind == VALUES)
             if not fits:
                 marks |= DOUBTFUL
                 misfit = True
             depth += 1
             if depth > _DEPTH:
                 return at, ODD, count
-            node = node if fits else 0
+            node = 0 if whole or not fits else node
             stack[depth] = node * 2 + (first == _OPEN)
             seen[depth], guess[depth] = 0, nodes[node + CHILD]
             at = _skip(text, at + 1)
@@ -401,10 +371,21 @@ def _line(
 
 
 @kernel(
-    types.void(BYTES, types.int32[::1], BYTES, types.int64[::1], types.uint8[::1], types.int64[::1], types.int64[::1])
+    types.void(
+        BYTES,
+        types.int32[::1],
+        BYTES,
+        types.int64[::1],
+        types.uint8[::1],
+        types.int64[::1],
+        types.int64[::1],
+        types.int64[::1],
+    )
 )
-def survey(text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: Any, unknown_stops: Any) -> None:
-    """Fill in where each line ends, its marks, and where its unknown members begin.
+def survey(
+    text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: Any, unknown_stops: Any, times: Any
+) -> None:
+    """Fill in where each line ends, its marks, and where its unknown members and its time begin (-1: it has none).
 
     ``text`` ends with a newline. Line i's unknown members are in ``unknown`` before
     ``unknown_stops[i]``, those in others left out.
@@ -413,6 +394,7 @@ def survey(text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: A
     seen = np.empty(_DEPTH + 1, np.uint64)
     start, count = 0, 0
     for line in range(len(stops)):
+        times[line] = -1
         at, mark, more = _line(
             pointer(text.ctypes),
             start,
@@ -423,6 +405,8 @@ def survey(text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: A
             pointer(guess.ctypes),
             pointer(unknown.ctypes),
             count,
+            pointer(times.ctypes),
+            line,
         )
         if mark & ODD:
             if text[at] == _NEWLINE:

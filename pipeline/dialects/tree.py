@@ -26,7 +26,7 @@ from pipeline.dialects.structure import (
     VALUES,
     WIDTH,
 )
-from pipeline.dialects.wire import wire_schema
+from pipeline.dialects.wire import whole_schema
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tree:
 @lru_cache(maxsize=32)
 def tree(dialect: Dialect) -> Tree:
     """The tree of a dialect."""
-    types: list[pa.DataType] = [pa.null(), pa.struct(list(wire_schema(dialect)))]
+    types: list[pa.DataType] = [pa.null(), pa.struct(list(whole_schema(dialect)))]
     spans = [(0, 0), (0, 0)]
     names = b""
     nodes: list[list[int]] = []

@@ -54,7 +54,25 @@ def _words_type(words: Words) -> pa.DataType:
 
 @lru_cache(maxsize=32)
 def wire_schema(dialect: Dialect) -> pa.Schema:
-    """The schema of one line of the dialect, as far as the dialect reads it."""
+    """The schema to parse a line of the dialect with: what the dialect reads of it, but for its time."""
+    return pa.schema(list(_known(dialect).arrow()))
+
+
+def whole_schema(dialect: Dialect) -> pa.Schema:
+    """The same with the time, a timestamp wherever it stands."""
+    root = _known(dialect)
+    _grow(root, dialect.mapping.report.time.path, pa.timestamp("us"))
+    return pa.schema(list(root.arrow()))
+
+
+def time_schema(dialect: Dialect, kind: pa.DataType) -> pa.Schema:
+    """A line's time alone, if it is of one kind."""
+    root = _Node()
+    _grow(root, dialect.mapping.report.time.path, kind)
+    return pa.schema(list(root.arrow()))
+
+
+def _known(dialect: Dialect) -> _Node:
     report, citizens = dialect.mapping.report, dialect.mapping.citizens
     person = _Node()
     _grow(person, citizens.score.path, pa.float64())
@@ -78,9 +96,7 @@ def wire_schema(dialect: Dialect) -> pa.Schema:
         _grow(root, report.sequence.path, pa.int64())
     if report.words is not None:
         _grow(root, report.words.path, _words_type(report.words))
-    time = report.time
-    _grow(root, time.path, pa.string() if time.format else pa.timestamp(time.unit, tz=dialect.zone))
-    return pa.schema(list(root.arrow()))
+    return root
 
 
 def get(record: pa.StructArray, path: str) -> pa.Array:

@@ -17,6 +17,7 @@ from math import ceil, cos, radians
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.degrees import beside
 from pipeline.errors import UsageError
 from pipeline.workspace import Area
 
@@ -86,7 +87,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of an area: rows from south to north, columns from west to east."""
+    """The cells of an area: rows from south to north, columns from west to east.
+
+    Beyond the date line ``east`` and the longitudes of cells go on counting: 180.5 is 179.5 degrees west.
+    """
 
     south: float
     west: float
@@ -98,19 +102,23 @@ class Grid:
     @classmethod
     def of(cls, area: Area) -> Grid:
         """The grid of ``[area]``; `UsageError` if there can be none, or only one too fine to keep."""
-        for low, high in (("south", "north"), ("west", "east")):
-            least, most = getattr(area, low), getattr(area, high)
-            if least >= most:
-                raise UsageError(f"area.{high} = {most} is wrong: more than area.{low} = {least} is right")
+        west, east = area.ends
+        if area.south >= area.north:
+            raise UsageError(f"area.north = {area.north} is wrong: more than area.south = {area.south} is right")
+        if west >= east:
+            raise UsageError(
+                f"area.east = {area.east} is wrong: more than area.west = {area.west} is right, "
+                "or less if the date line is between them, but no more than 180 degrees away"
+            )
         width = cos(radians((area.south + area.north) / 2))
         rows = _steps((area.north - area.south) * _METRES_A_DEGREE, area.cell_m)
-        columns = _steps((area.east - area.west) * _METRES_A_DEGREE * width, area.cell_m)
+        columns = _steps((east - west) * _METRES_A_DEGREE * width, area.cell_m)
         if rows * columns > _MAX_CELLS:
             raise UsageError(
                 f"area.cell_m = {area.cell_m:g} is too small: it makes {rows * columns:,} cells of this area, "
                 f"at most {_MAX_CELLS:,} are right"
             )
-        return cls(area.south, area.west, area.north, area.east, rows, columns)
+        return cls(area.south, west, area.north, east, rows, columns)
 
     @property
     def lat(self) -> Floats:
@@ -139,8 +147,13 @@ class Grid:
 
     def holds(self, lat: Floats, lon: Floats) -> Mask:
         """Which places are in the area, its edges included."""
+        lon = self.beside(lon)
         inside: Mask = (lat >= self.south) & (lat <= self.north) & (lon >= self.west) & (lon <= self.east)
         return inside
+
+    def beside(self, lon: Floats) -> Floats:
+        """Longitudes as the grid counts them."""
+        return beside(lon, (self.west + self.east) / 2) if self.east > 180 else lon
 
     def places(self, time_us: Ints, lat: Floats, lon: Floats) -> tuple[Ints, Ints]:
         """Which rows are inside the area, and the place of each: a number for every bin since 1970 and cell."""
@@ -148,7 +161,7 @@ class Grid:
         if len(rows) < len(lat):
             time_us, lat, lon = time_us[rows], lat[rows], lon[rows]
         row = _cell(lat, self.south, self.north, self.rows)
-        column = _cell(lon, self.west, self.east, self.columns)
+        column = _cell(self.beside(lon), self.west, self.east, self.columns)
         return rows, (time_us // _BIN_US * self.rows + row) * self.columns + column
 
     def parts(self, places: Ints) -> list[Part]:

@@ -3,8 +3,9 @@
 Pure: a `Fleet` is a value, and folding reports into it gives another. The newest
 report of a drone counts, by event time; of two of the same moment the one with the
 higher ``report_id``; so that folding is the same in whatever order reports come. A
-drone's clock that is ahead is not believed: a report counts from when it was
-accepted at the latest. Columnar from end to end, no Python object a report.
+drone's clock that is ahead, or years behind, is not believed (`pipeline.clocks`): how
+far each is off, and how many of its reports had a time that cannot be, is kept as
+well. Columnar from end to end, no Python object a report.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.clocks import all_count_from, is_believable
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -55,6 +58,8 @@ class Fleet:
     temperature: Floats = field(default_factory=_no_floats)  # degrees Celsius; NaN if not said
     status: Ints = field(default_factory=_no_ints)  # index in `statuses`; -1 if not said
     reports: Ints = field(default_factory=_no_ints)  # how many were folded
+    unbelievable: Ints = field(default_factory=_no_ints)  # of them with a time that cannot be believed
+    clock_us: Ints = field(default_factory=_no_ints)  # how far the newest was ahead of its acceptance, microseconds
     statuses: pa.Array = field(default_factory=lambda: pa.array([_OTHER]))
 
     def __len__(self) -> int:
@@ -76,7 +81,8 @@ class Fleet:
             return self
         grown, row_drone = self._with_drones(reports["drone_id"])
         grown, row_status = grown._with_statuses(reports["status"])
-        time = np.minimum(_ints(reports, "time"), _ints(reports, "accepted_at"))
+        said, accepted = _ints(reports, "time"), _ints(reports, "accepted_at")
+        time = all_count_from(said, accepted)
         report_id = _ints(reports, "report_id")
         # A repeated index keeps what was assigned last: the newest row of each drone.
         newest = np.full(len(grown), -1)
@@ -87,12 +93,15 @@ class Fleet:
         held_time, held_id = grown.time[drones], grown.report_id[drones]
         newer = (time[rows] > held_time) | ((time[rows] == held_time) & (report_id[rows] > held_id))
         drones, rows = drones[newer], rows[newer]
-        columns = {"time": time, "report_id": report_id, "status": row_status}
+        columns: dict[str, Any] = {"time": time, "report_id": report_id, "status": row_status}
+        columns["clock_us"] = said - accepted
         columns |= {name: _floats(reports, name) for name in ("lat", "lon", "battery", "temperature")}
         changed: dict[str, Any] = {name: getattr(grown, name).copy() for name in columns}
         for name, values in columns.items():
             changed[name][drones] = values[rows]
         changed["reports"] = grown.reports + np.bincount(row_drone, minlength=len(grown))
+        wrong = row_drone[~is_believable(said, accepted)]
+        changed["unbelievable"] = grown.unbelievable + np.bincount(wrong, minlength=len(grown))
         return replace(grown, **changed)
 
     def since(self, time_us: int) -> Fleet:
@@ -114,7 +123,7 @@ class Fleet:
     def from_table(cls, table: pa.Table) -> Fleet:
         """The inverse of `to_table`."""
         worded, status = cls()._with_statuses(table["status"])
-        ints = {name: _ints(table, name) for name in ("time", "report_id", "reports")}
+        ints = {name: _ints(table, name) for name in ("time", "report_id", "reports", "unbelievable", "clock_us")}
         floats = {name: _floats(table, name) for name in ("lat", "lon", "battery", "temperature")}
         columns: dict[str, Any] = {"drone_id": _one(table["drone_id"]), "status": status, **ints, **floats}
         return replace(worded, **columns)
@@ -132,7 +141,14 @@ class Fleet:
         drones[drones < 0] = np.arange(len(self), len(self) + len(new))
         if not len(new):
             return self, drones[_indices(found)]
-        never = {"time": np.iinfo(np.int64).min, "report_id": -1, "status": -1, "reports": 0}
+        never = {
+            "time": np.iinfo(np.int64).min,
+            "report_id": -1,
+            "status": -1,
+            "reports": 0,
+            "unbelievable": 0,
+            "clock_us": 0,
+        }
         grown: dict[str, Any] = {
             one.name: _append(getattr(self, one.name), len(new), never.get(one.name, np.nan))
             for one in fields(self)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.degrees import beside
 from pipeline.workspace import Area
 
 Ints = npt.NDArray[np.int64]
@@ -39,19 +40,20 @@ class HeatGrid:
     west: float
     height: float  # of a cell, degrees
     width: float
+    middle: float = 0.0  # longitudes within 180 degrees of it are beside one another
 
     @classmethod
     def of(cls, area: Area) -> HeatGrid:
         """The cells of a workspace."""
         shrink = math.cos(math.radians((area.south + area.north) / 2))
         height = _piece(area.north - area.south, area.cell_m / _METRES_A_DEGREE)
-        return cls(
-            area.south, area.west, height, _piece(area.east - area.west, area.cell_m / _METRES_A_DEGREE / shrink)
-        )
+        west, east = area.ends
+        width = _piece(east - west, area.cell_m / _METRES_A_DEGREE / shrink)
+        return cls(area.south, west, height, width, area.middle)
 
     def cells(self, lat: Floats, lon: Floats) -> Ints:
         """The number of the cell of each place."""
-        row, column = (lat - self.south) // self.height, (lon - self.west) // self.width
+        row, column = (lat - self.south) // self.height, (beside(lon, self.middle) - self.west) // self.width
         return (_within(row) << 32) | (_within(column) + _HALF)
 
     def corners(self, cells: Ints) -> tuple[Floats, Floats]:
@@ -61,7 +63,7 @@ class HeatGrid:
 
     def coarser(self, together: int) -> HeatGrid:
         """The grid whose cells are ``together`` of these in each direction."""
-        return HeatGrid(self.south, self.west, self.height * together, self.width * together)
+        return replace(self, height=self.height * together, width=self.width * together)
 
     def merged(self, cells: Ints, together: int) -> Ints:
         """For each cell, the one of the `coarser` grid that it is in."""

@@ -32,6 +32,8 @@ from pipeline.lake.draft import Draft
 #: A reader can go on with a snapshot for so long after another took its place.
 KEPT_S = 3600
 _COLLECT_EVERY_S = 600
+#: A clock that was set back by no more than this, seconds, is waited for.
+_STEP_S = 2.0
 _BRANCH = "main"
 
 _LOG = logging.getLogger(__name__)
@@ -120,10 +122,13 @@ class Writer:
         """Attributes of the newest snapshot; None if there is none that can be read."""
         try:
             store = newest(self._path)
+            with whole(self._path):
+                if store is None or self._is_ahead():
+                    return None
         except StorageError as error:
             _LOG.warning("%s", error.message)
             return None
-        return None if store is None else dict(zarr.open_group(store, mode="r").attrs)
+        return dict(zarr.open_group(store, mode="r").attrs)
 
     def revise(self, grid: Grid) -> Draft:
         """A draft that begins as the newest snapshot."""
@@ -132,14 +137,15 @@ class Writer:
     def begin(self, grid: Grid) -> Draft:
         """A draft that begins empty."""
         try:
-            return Draft.empty(self._start().store, grid)
+            if not self._is_ahead():
+                return Draft.empty(self._start().store, grid)
         except IcechunkError:
-            # There is none, or it is beyond reading: nobody can be looking at it.
-            shutil.rmtree(_repository(self._path), ignore_errors=True)
-            Repository.create(_storage(self._path))
-            session = self._start()
-            self._before = set()
-            return Draft.empty(session.store, grid)
+            pass  # there is none, or it is beyond reading: nobody can be looking at it
+        shutil.rmtree(_repository(self._path), ignore_errors=True)
+        Repository.create(_storage(self._path))
+        session = self._start()
+        self._before = set()
+        return Draft.empty(session.store, grid)
 
     def keep(self, draft: Draft, message: str) -> None:
         """Make a draft the newest snapshot, durably, all of it or nothing."""
@@ -158,6 +164,14 @@ class Writer:
         sync(tip / "ref.json")
         sync(tip)
         self._collect()
+
+    def _is_ahead(self) -> bool:
+        """Whether the newest snapshot is of the future, as a clock was ahead: Icechunk lets nothing come after it."""
+        tip = next(iter(_open(self._path).ancestry(branch=_BRANCH)))
+        ahead_s = (tip.written_at - datetime.now(UTC)).total_seconds()
+        if 0 < ahead_s <= _STEP_S:
+            time.sleep(ahead_s)
+        return ahead_s > _STEP_S
 
     def _start(self) -> Session:
         self._before = _files(self._path)

@@ -51,6 +51,9 @@ _OLD = (
 )
 _TRIM_BYTES, _TRIM_CHUNKS = 64_000_000, 1000  # of one transaction: others want their turn too
 
+#: A clock that is set back by less than this, seconds, does not reorder what was accepted.
+_STEP_S = 60.0
+
 _Row = tuple[int, int, int, float, str]  # start, stop, bytes, accepted_at, dialect
 
 
@@ -112,7 +115,7 @@ class SQLiteLog(Log):
             (offset, last) = connection.execute(
                 "SELECT next, accepted_at FROM head WHERE partition = ?", (partition,)
             ).fetchone()
-            now = max(time.time(), last)  # a clock that was set back must not reorder what was accepted
+            now = accepted_now(time.time(), last)
             for chunk, lines, crc in prepared:
                 stop = offset + lines
                 connection.execute(
@@ -201,6 +204,10 @@ class SQLiteLog(Log):
                     if size + more > _TRIM_BYTES:
                         break
                     stop, size = end, size + more
+                # Among them may be some that a clock which was ahead has accepted.
+                (size,) = connection.execute(
+                    "SELECT sum(bytes) FROM chunk WHERE partition = ? AND start < ?", (partition, stop)
+                ).fetchone()
                 connection.execute("DELETE FROM chunk WHERE partition = ? AND start < ?", (partition, stop))
                 connection.execute(
                     "UPDATE head SET first = ?, bytes = bytes - ? WHERE partition = ?", (stop, size, partition)
@@ -248,6 +255,15 @@ class SQLiteLog(Log):
                 f"log.min_free_gb = {self._min_free_bytes / 1e9:g}: free some space",
                 free_bytes=free,
             )
+
+
+def accepted_now(now: float, last: float) -> float:
+    """When lines are accepted (seconds since 1970) that come after others: not before those, unless a clock was wrong.
+
+    Were it never before them, one line that was accepted while the clock was a day ahead would
+    make all others a day older than they are.
+    """
+    return last if now < last <= now + _STEP_S else now
 
 
 def cut_slices(rows: Iterable[_Row], partition: int, position: int, max_bytes: int) -> Iterator[Slice]:

@@ -107,6 +107,7 @@ class Meetings:
         inside = pl.col("lat").is_between(grid.south, grid.north, "left") & pl.col("lon").is_between(
             grid.west, grid.east, "left"
         )
+        seen = seen.with_columns(lon=grid.beside(seen["lon"].to_numpy()))
         counted = seen.with_columns(who=pl.Series(who), at=pl.Series(at)).filter(
             settled & inside & ~pl.col("restless") & (pl.col("people") > 1) & (pl.col("company") != _MIXED)
         )
