@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
+from zarr.abc.store import Store
 
 from pipeline.errors import UsageError
 from pipeline.lake.bins import VARIABLES
@@ -96,10 +97,13 @@ class Cube:
         with writing(self.path, wait_s) as writer:
             return self._anew(writer, "it was asked for", progress)
 
-    def make(self, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None) -> None:
-        """Make the cube from these files, which are those at ``positions``."""
-        with writing(self.path) as writer:
-            self._make(writer, writer.begin(self.definition.grid), positions, files, {}, progress)
+    def make(
+        self, store: Store, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None
+    ) -> None:
+        """Make the arrays anew in a store of one's own from these files, which are those at ``positions``."""
+        draft = Draft.empty(store, self.definition.grid)
+        self._fill(draft, positions, files, {}, progress)
+        draft.flush()
 
     def _anew(self, writer: Writer, reason: str, progress: OnProgress | None) -> Refreshed:
         grid = self.definition.grid
@@ -141,6 +145,19 @@ class Cube:
         progress: OnProgress | None,
         kept: KeptSums | None = None,
     ) -> dict[str, int]:
+        rows = self._fill(draft, positions, files, before, progress, kept)
+        writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
+        return rows
+
+    def _fill(
+        self,
+        draft: Draft,
+        positions: Mapping[str, Position],
+        files: Files,
+        before: Mapping[str, Any],
+        progress: OnProgress | None,
+        kept: KeptSums | None = None,
+    ) -> dict[str, int]:
         with whole(self.path):
             rows, outside = fill(draft, files, self.definition, kept, progress)
         draft.describe(
@@ -152,7 +169,6 @@ class Cube:
                 **{f"{table}_outside": before.get(f"{table}_outside", 0) + outside[table] for table in SOURCES},
             }
         )
-        writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
         return rows
 
 

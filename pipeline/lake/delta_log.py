@@ -15,14 +15,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from pipeline.durable import sync
+from pipeline.durable import replace, sync
 from pipeline.errors import StorageError
+from pipeline.lake.checkpoints import note_checkpoints
+from pipeline.sealed import OPEN_SEAL, closed
 
 #: Commits between checkpoints: who opens a table reads a checkpoint and at most so many files.
 CHECKPOINT_EVERY = 100
@@ -75,13 +78,46 @@ class DeltaLog:
             *actions,
             *({"txn": {"appId": source, "version": version}} for source, version in moved.items()),
         ]
-        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        content = _sealed(lines)
         while not self._create(self.version + 1, content):
             self._catch_up({action["remove"]["path"] for action in actions if "remove" in action}, moved)
         self.version += 1
         self._transactions |= moved
         if self.version % CHECKPOINT_EVERY == 0:
             self._checkpoint()
+
+    def added_beyond(self, stops: Mapping[str, int]) -> list[tuple[str, int, str | None]]:
+        """The files (path, size, date) of the commits that moved sources beyond ``stops``, which are the newest."""
+        files = []
+        for version in range(self.version, -1, -1):
+            lines = [json.loads(line) for line in self._file(version).read_bytes().splitlines()]
+            moved = {line["txn"]["appId"]: line["txn"]["version"] for line in lines if "txn" in line}
+            if moved and all(stops.get(source, stop) >= stop for source, stop in moved.items()):
+                break
+            added = [line["add"] for line in lines if "add" in line and line["add"]["dataChange"]]
+            files += [(unquote(one["path"]), one["size"], one["partitionValues"].get("date")) for one in added]
+        return files
+
+    def check_unmoved(self, sources: Iterable[str]) -> None:
+        """`StorageError` if somebody else has moved these sources since they were last looked at."""
+        if self._file(self.version + 1).exists():
+            moved = dict.fromkeys(sources, 0)
+            for source in moved:
+                self.transaction(source)
+            self._catch_up(set(), moved)
+
+    def write_newest_again(self) -> None:
+        """Make the newest file of the log durable anew: an fsync that failed may have lost what can still be read."""
+        newest = self._file(self.version)
+        if newest.exists():  # else a checkpoint has it, which is durable or would not be there
+            draft = self._draft()
+            try:
+                draft.write_bytes(newest.read_bytes())
+                sync(draft)
+                draft.replace(newest)
+            except OSError as error:
+                raise StorageError(f"{newest} could not be written ({error.strerror}): check the disk") from error
+            sync(self._log)
 
     def vacuum(self, older_than_h: int) -> list[str]:
         """Delete the files that no longer, or never, became part of the table; returns their paths."""
@@ -93,8 +129,7 @@ class DeltaLog:
 
     def _create(self, version: int, content: bytes) -> bool:
         """Make a file of the log, whole and durable; False if there is one already."""
-        final = self._log / f"{version:020}.json"
-        draft = self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
+        final, draft = self._file(version), self._draft()
         try:
             try:
                 draft.write_bytes(content)
@@ -108,6 +143,12 @@ class DeltaLog:
             raise StorageError(f"{final} could not be written ({error.strerror}): check the disk") from error
         sync(self._log)
         return True
+
+    def _file(self, version: int) -> Path:
+        return self._log / f"{version:020}.json"
+
+    def _draft(self) -> Path:
+        return self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
 
     def _catch_up(self, removed: set[str], moved: Mapping[str, int]) -> None:
         """Take note of what another tool committed; `StorageError` if what follows would contradict it."""
@@ -128,12 +169,25 @@ class DeltaLog:
             for file in self._log.glob(f"{self.version:020}.checkpoint*.parquet"):
                 sync(file)
             sync(self._log / "_last_checkpoint")
-            sync(self._log)
+            note_checkpoints(self._log)
             table.cleanup_metadata()
             with self._refreshing:
                 self._table = DeltaTable(self._path)  # what it held of versions before goes too
         except DeltaError as error:
             raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
+
+
+def seal_first(table: Path) -> None:
+    """Give the file of the log that deltalake made with a table a checksum, and make it durable."""
+    first = table / "_delta_log" / f"{0:020}.json"
+    replace(first, _sealed([json.loads(line) for line in first.read_bytes().splitlines()]))
+
+
+def _sealed(actions: Iterable[Action]) -> bytes:
+    """A file of the log: its actions a line, and the commit's own at the end, as that bears the checksum."""
+    lines = sorted(actions, key=lambda action: "commitInfo" in action)
+    told = {"commitInfo": {**lines.pop()["commitInfo"], **OPEN_SEAL}}
+    return closed("".join(json.dumps(line) + "\n" for line in [*lines, told]).encode())
 
 
 def committed(table: DeltaTable) -> pa.Table:
@@ -156,14 +210,14 @@ def add(arguments: Mapping[str, Any]) -> Action:
     }
 
 
-def removes(files: Sequence[tuple[str, int, str | None]]) -> list[Action]:
-    """The actions that take files (path, size, date) out of a table that keeps their rows elsewhere."""
+def removes(files: Sequence[tuple[str, int, str | None]], new: bool = False) -> list[Action]:
+    """The actions that take files (path, size, date) out of a table; ``new`` if their rows go with them."""
     return [
         {
             "remove": {
                 "path": path,
                 "deletionTimestamp": _now_ms(),
-                "dataChange": False,
+                "dataChange": new,
                 "extendedFileMetadata": True,
                 "partitionValues": {"date": date} if date else {},
                 "size": size,
