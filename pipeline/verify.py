@@ -160,7 +160,10 @@ def _identities(found: Recount) -> Check:
 def _log(workspace: Workspace, log: Log, found: Recount, progress: OnProgress | None) -> Check:
     """Every archived line that the log still holds, decoded again, must be in the archive."""
     missing, read = 0, 0
-    torn = log.problems()
+    try:
+        torn = log.problems()
+    except (StorageError, Overloaded) as error:
+        torn = [error.message]
     for source in found.sources:
         if source.startswith(log.identity) or not _is_nearly(source.partition("/")[0], log.identity):
             continue

@@ -123,6 +123,11 @@ def _write_secret(folder: Path) -> None:
     sync(folder)
 
 
+def _check_path(path: Path) -> None:
+    if "\\" in str(path):
+        raise UsageError(f"{path} has a backslash, which Delta takes for a slash: choose a directory without one")
+
+
 def _check_of(secret: str) -> str:
     return hmac.digest(bytes.fromhex(secret), b"peacewatch secret", "sha256").hex()
 
@@ -151,12 +156,15 @@ class Workspace:
         if not file.is_file():
             raise UsageError(f"{path} is not a workspace: run `peacewatch --workspace {path} init` first")
         settings = load_settings(file.read_text("utf-8"), dict(os.environ if environ is None else environ), str(file))
-        return cls(path, settings)
+        opened = cls(path, settings)
+        _check_path(opened.lake_path)
+        return opened
 
     @classmethod
     def create(cls, root: Path | str, force: str = "My force") -> Workspace:
         """Make a workspace; `UsageError` if there is one already."""
         path = Path(root).resolve()
+        _check_path(path)
         if (path / FILE).exists():
             raise UsageError(f"{path} is a workspace already: edit {path / FILE} instead")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)  # names and keys are in there

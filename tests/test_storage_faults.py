@@ -327,9 +327,14 @@ def test_a_commit_that_is_half_done_without_its_plan_is_taken_back(archive: Arch
     again.close()
 
 
-@pytest.mark.parametrize("name", ["my ws", "é", "a#1", "100%", "q?", "{y}", "b\\s"])
+@pytest.mark.parametrize("name", ["my ws", "é", "a#1", "100%", "q?", "{y}"])
 def test_verify_works_wherever_a_workspace_is(small: Path, tmp_path: Path, name: str) -> None:
     assert failed(verify(Workspace.open(shutil.copytree(small, tmp_path / name)))) == {}
+
+
+def test_a_directory_that_delta_cannot_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="backslash"):
+        Workspace.create(tmp_path / "b\\s")
 
 
 @pytest.mark.parametrize("arguments", [("verify",), ("status",)])

@@ -35,8 +35,8 @@ def verify(context: click.Context, session: Session, repair: bool, as_json: bool
     with progress_bar("verifying") as advance:
         report = check_all(session.open(), advance)
     if as_json:
-        told = {"ok": report.ok, "checks": [asdict(check) for check in report.checks]}
-        print_json(told if repaired is None else {**told, "repair": asdict(repaired)})
+        checks = [asdict(check) for check in report.checks]
+        print_json({"ok": report.ok, "checks": checks, "repair": None if repaired is None else asdict(repaired)})
     else:
         for what, sentences in asdict(repaired).items() if repaired else ():
             for sentence in sentences:
