@@ -205,6 +205,8 @@ def _alerts(desk: Desk, found: Recount) -> Check:
         alerts = desk.alerts()
     except StorageError as error:
         return Check("alerts", False, error.message)
+    except (ValueError, TypeError, OverflowError) as error:  # a value that nobody wrote
+        return Check("alerts", False, f"alerts cannot be read ({type(error).__name__}): see the check `desk`")
     alerted = np.array([alert["citizen_key"] for alert in alerts], np.int64)
     missed = len(np.setdiff1d(found.agitated, alerted))
     hint = " (was [rules] changed? what is archived is not screened again)" if missed else ""
@@ -218,4 +220,6 @@ def _audit(desk: Desk, workspace: Workspace) -> Check:
         problems = desk.audit_problems(Trail(workspace.secret))
     except (StorageError, UsageError) as error:
         problems = [error.message]
+    except (ValueError, TypeError) as error:  # a value that nobody wrote
+        problems = [f"it cannot be read ({type(error).__name__}): see the check `desk`"]
     return Check("audit", not problems, _few(problems) or "every row of the audit is as it was written")

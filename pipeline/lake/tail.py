@@ -111,7 +111,7 @@ def _read(log: Path, version: int) -> list[dict[str, Any]] | None:
         return [json.loads(line) for line in content.splitlines() if line]
     except ValueError as error:
         raise StorageError(
-            f"{_name(log, version)} is damaged ({error}): `peacewatch verify --repair` says what can be done"
+            f"{_name(log, version)} is torn ({error}): `peacewatch verify --repair` says what can be done"
         ) from None
 
 
