@@ -22,8 +22,8 @@ from pipeline.keeper import Keeper, kept
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, open_log
-from pipeline.patience import no_long_pauses
 from pipeline.own_key import claim
+from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
 from pipeline.refresh import beside, kept_up_to_date
 from pipeline.run_metrics import served
