@@ -94,6 +94,12 @@ class Filler:
             for first in range(appended.start, appended.stop, _REPORTS):
                 self._window(tables, first, first + _REPORTS)
 
+    def close(self) -> None:
+        """Give the locks back."""
+        self._lake.close()
+        self._desk.close()
+        self._log.close()
+
     def told(self) -> dict[str, Any]:
         """What the windows since half of them took, and how many files there are."""
         took = {}

@@ -14,7 +14,7 @@ import signal
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +172,9 @@ def _announced(file: Path, url: str) -> Iterator[None]:
         yield
     finally:
         # Another dashboard of this workspace may have put its own there since.
-        if file.is_file() and file.read_text("utf-8") == said:
-            file.unlink()
+        with suppress(OSError):
+            if file.read_bytes() == said.encode():
+                file.unlink()
 
 
 def _stop_on_demand(loop: IOLoop, stop: threading.Event | None) -> None:

@@ -7,10 +7,11 @@ page must say plainly that nobody is watching. It knows no page.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pipeline.sealed import unseal
 
 #: A snapshot older than this is no sign of life, seconds.
 SILENT_AFTER_S = 3.0
@@ -39,7 +40,7 @@ class Pulse:
 def read_pulse(path: Path, now: float) -> Pulse:
     """The snapshot at ``path``, judged at ``now`` (seconds since the epoch)."""
     try:
-        numbers = json.loads(path.read_bytes())
+        numbers = unseal(path.read_bytes())
         updated_at = float(numbers["updated_at"])
     except FileNotFoundError:
         return Pulse(MISSING)

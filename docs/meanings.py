@@ -49,6 +49,7 @@ ALERT: Fields = {
 
 #: The live snapshot, ``live.json``, which `run` writes every second.
 LIVE: Fields = {
+    "crc32": ("", "checksum of the rest: what does not match it is passed over"),
     "pid": ("", "process of `run`"),
     "state": ("", "starting, running or stopped"),
     "waiting_for": ("", "one entry for each thing that prevents work now, as follows; it goes on by itself"),
@@ -139,6 +140,7 @@ COMMANDS: dict[str, Fields] = {
         "checks[].name": ("", "what was looked at"),
         "checks[].ok": ("", "whether it is as it should be"),
         "checks[].detail": ("", "what was seen"),
+        "repair": ("", "what `--repair` did, in sentences: mended, lost, aside; null without it"),
     },
     "compact": {
         "merged": ("", "files that became larger ones"),

@@ -159,7 +159,7 @@ class _Demo:
         file = self._workspace.root / f"{name}.json"
 
         def said() -> str | None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
                 announced = json.loads(file.read_text("utf-8"))
                 if announced["pid"] == self._children[name].pid:
                     return str(announced["url"])

@@ -22,6 +22,7 @@ from pipeline.keeper import Keeper, kept
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, open_log
+from pipeline.own_key import claim
 from pipeline.patience import no_long_pauses
 from pipeline.progress import Progress, Summary, write_snapshot
 from pipeline.refresh import beside, kept_up_to_date
@@ -86,6 +87,7 @@ async def _flow(
             trail=Trail(workspace.secret),
         )
         desk = stack.enter_context(closing(await _unless(stop, _opened(waits, DESK, making))))
+        await asyncio.to_thread(claim, workspace, lake, desk)
         job = await _unless(stop, _opened(waits, LOG, lambda: make_job(workspace, log, lake, desk.screened())))
         address = settings.cluster.scheduler if scheduler is None else scheduler
         teller.cluster = cluster = await stack.enter_async_context(kept(settings.cluster, address, waits))

@@ -11,7 +11,10 @@ from pipeline.errors import StorageError
 
 
 def sync(path: Path) -> None:
-    """fsync a file or a directory; `StorageError` if the disk refuses."""
+    """fsync a file or a directory; `StorageError` if the disk refuses.
+
+    What was refused may be gone: a later fsync that succeeds says nothing about it, so it must be written again.
+    """
     try:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -41,13 +44,35 @@ def replace(path: Path, content: bytes, durable: bool = True) -> None:
     """Give a file new content, all or nothing; ``durable`` makes it survive a power cut."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_bytes(content)
-        if durable:
-            sync(fresh)
-        fresh.replace(path)
+        try:
+            fresh.write_bytes(content)
+            if durable:
+                sync(fresh)
+            fresh.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
     except OSError as error:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise StorageError(f"{path} could not be written ({error.strerror}): check the disk") from error
     if durable:
         sync(path.parent)
+
+
+def set_aside(file: Path, root: Path) -> Path:
+    """Move a damaged file below ``root`` into its folder ``quarantine``, durably; returns where it is now."""
+    target = root / "quarantine" / file.relative_to(root)
+    number = 1
+    while target.exists():
+        number += 1
+        target = target.with_name(f"{target.name.partition('~')[0]}~{number}")
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.rename(target)
+    except OSError as error:
+        raise StorageError(f"{file} could not be moved to {target} ({error.strerror}): check the disk") from error
+    for folder in (target.parent, file.parent):
+        sync(folder)
+    return target

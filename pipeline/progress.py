@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
@@ -14,6 +13,7 @@ import numpy as np
 
 from pipeline.durable import replace
 from pipeline.latency import NO_SPANS, Spans, StepCounts, by_step_ms, histogram_ms, percentiles_ms
+from pipeline.sealed import seal, unseal
 
 _RATE_OVER_S = 10.0
 _LATENCY_OVER_S = 60.0
@@ -129,9 +129,12 @@ class Progress:
 
 def write_snapshot(path: Path, snapshot: dict[str, Any]) -> None:
     """Replace the live snapshot; readers see the old one or the new one."""
-    replace(path, json.dumps(snapshot).encode(), durable=False)
+    replace(path, seal(snapshot), durable=False)
 
 
 def read_snapshot(path: Path) -> dict[str, Any] | None:
-    """The live snapshot, or None if nothing has run here yet."""
-    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
+    """The live snapshot, or None if nothing has run here yet, or what it left is damaged."""
+    try:
+        return unseal(path.read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.dialects import Decoded, decode, workspace_dialect
 from pipeline.fingerprints import Hashes, Ints, Keys, Mask, identity_fingerprints, report_fingerprints, sort_keys
+from pipeline.lake.delta_log import committed
+from pipeline.lake.parquet import is_as_written
 from pipeline.lake.tables import Lake
-from pipeline.schema import OFFSET_BITS, TABLES
+from pipeline.log import Log, Slice
+from pipeline.schema import OFFSET_BITS, TABLES, report_id_base
+from pipeline.workspace import Workspace
+
+_SLICE_BYTES = 8_000_000
 
 Scores = np.ndarray[Any, np.dtype[np.float64]]
 Counts = np.ndarray[Any, np.dtype[np.int32]]
@@ -24,7 +32,26 @@ _COLUMNS = {
     "sightings": ["report_id", "citizen_key", "score"],
     "identities": ["citizen_key", "citizen_name"],
     "rejects": ["report_id"],
+    "alerts": [],
 }
+
+
+@dataclass(frozen=True)
+class File:
+    """A committed file, as Delta's log tells of it."""
+
+    table: str
+    path: str
+    size: int  # bytes
+    rows: int
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A committed file that is not as it was written."""
+
+    file: File
+    why: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +69,7 @@ class Recount:
     citizens: Ints  # citizens with a sighting, distinct
     identities: Hashes
     named: Ints  # citizens with an identity, distinct
-    unreadable: list[str] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
 
     def copies(self) -> int:
         """Reports that are in the archive more than once."""
@@ -55,18 +82,22 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
     """Read all committed files; ``is_bad`` tells which scores call for an alert."""
     sources = lake.sources()
     stops = [lake.archived(source) for source in sources]
-    files = [(table, path) for table in _COLUMNS for path in _paths(lake, table)]
+    files = [file for table in _COLUMNS for file in _files(lake, table)]
     places, expected, sightings = ({n: np.zeros(stop, np.int32) for n, stop in enumerate(stops)} for _ in range(3))
     hashes, times = [np.array([], np.uint64)], [np.array([], np.int64)]
     identities, named = [np.array([], np.uint64)], np.array([], np.int64)
     agitated, citizens = np.array([], np.int64), np.array([], np.int64)
     rows = dict.fromkeys(TABLES, 0)
-    unreadable: list[str] = []
-    for number, (table, path) in enumerate(files):
+    damaged: list[Damaged] = []
+    for number, file in enumerate(files):
+        table = file.table
         try:
-            part = pq.read_table(lake.path / table / path, columns=_COLUMNS[table], partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            unreadable.append(f"{table}/{path}: {' '.join(str(error).split())[:100]}")
+            part = _checked(lake.path / table / file.path, file)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            damaged.append(Damaged(file, " ".join(str(error).split())[:100]))
+            continue
+        if table == "alerts":
+            rows[table] += part.num_rows
             continue
         if table == "identities":
             identities.append(identity_fingerprints(part["citizen_key"], part["citizen_name"]))
@@ -102,14 +133,56 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
         citizens=citizens,
         identities=np.concatenate(identities),
         named=named,
-        unreadable=unreadable,
+        damaged=damaged,
     )
 
 
-def _paths(lake: Lake, table: str) -> Iterator[str]:
-    actions = pa.table(lake.table(table).get_add_actions(flatten=True))
+def _files(lake: Lake, table: str) -> Iterator[File]:
+    actions = committed(lake.table(table))
     if actions.num_rows:
-        yield from actions["path"].to_pylist()
+        columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
+        for path, size, rows in zip(*columns, strict=True):
+            yield File(table, path, size, rows or 0)
+
+
+def _checked(path: Path, file: File) -> pa.Table:
+    """What is counted of a file. Raises `ValueError` or what Arrow raises if it is not as it was written."""
+    content = path.read_bytes()
+    if len(content) != file.size:
+        raise ValueError(f"it has {len(content)} bytes instead of {file.size}")
+    as_written = is_as_written(path.name, content)
+    if as_written is False:
+        raise ValueError("it does not match its checksum")
+    # Only the pages of a file of before have checksums, so all of them are looked at.
+    columns = _COLUMNS[file.table] if as_written else None
+    part = pq.read_table(pa.BufferReader(content), columns=columns, page_checksum_verification=as_written is None)
+    if part.num_rows != file.rows:
+        raise ValueError(f"it has {part.num_rows} rows instead of {file.rows}")
+    if columns is None and set(part.column_names) != set(TABLES[file.table].names) - {"date"}:
+        raise ValueError("its columns are not those of the table")
+    return part
+
+
+def archived_slices(log: Log, partition: int, begin: int, stop: int) -> Iterator[Slice]:
+    """What the log holds of a partition from ``begin`` up to ``stop``, a few megabytes at a time."""
+    others = {part: end for part, end in log.ends().items() if part != partition}
+    while begin < stop:
+        slice = log.slices({**others, partition: begin}, _SLICE_BYTES, 1)[0]
+        yield Slice(partition, slice.start, min(slice.stop, stop), slice.bytes, slice.dialect, slice.accepted_at)
+        begin = slice.stop
+
+
+def decoded_slice(workspace: Workspace, log: Log, slice: Slice, number: int) -> Decoded:
+    """A slice decoded again, as a run did whose source has that number."""
+    stretches = log.read(slice.partition, slice.start, slice.stop)
+    return decode(
+        b"".join(stretch.data for stretch in stretches),
+        workspace_dialect(workspace, slice.dialect),
+        secret=workspace.secret,
+        first_report_id=report_id_base(number) + slice.start,
+        accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
+        max_report_bytes=workspace.settings.reports.max_report_kb * 1024,
+    )
 
 
 def offsets_of(report_ids: Ints) -> tuple[Ints, Ints]:

@@ -9,7 +9,6 @@ is stored once however often it comes. A line that is still wrong is rejected an
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections import Counter
@@ -31,6 +30,7 @@ from pipeline.durable import sync
 from pipeline.errors import StorageError
 from pipeline.lake.tables import Lake
 from pipeline.log import Chunk, open_log
+from pipeline.sealed import is_whole, seal, unseal
 from pipeline.workspace import Workspace
 
 _RECORD = "requeued.jsonl"
@@ -103,10 +103,20 @@ def requeued_ids(workspace: Workspace) -> Ints:
         lines = []
     for line in lines:
         try:
-            ids += json.loads(line)["report_ids"]
-        except ValueError:
-            continue  # torn by a crash: those lines are offered again
+            ids += np.array(unseal(line)["report_ids"], np.int64).tolist()
+        except (ValueError, LookupError, TypeError, OverflowError):
+            continue  # torn by a crash, or damaged: those lines are offered again
     return np.array(ids, np.int64)
+
+
+def damaged_notes(workspace: Workspace) -> list[str]:
+    """Lines of the record that are not as they were written, in words: what they name is offered again."""
+    try:
+        lines = (workspace.root / _RECORD).read_bytes().split(b"\n")
+    except OSError:
+        return []
+    damaged = [number for number, line in enumerate(lines, 1) if is_whole(line) is False]
+    return [f"line {number} of {workspace.root / _RECORD} does not match its checksum" for number in damaged]
 
 
 def _rejects(workspace: Workspace, columns: list[str], without: Ints) -> pa.Table:
@@ -153,6 +163,6 @@ def _record(workspace: Workspace) -> Iterator[BinaryIO]:
 
 def _note(record: BinaryIO, done: dict[str, Any]) -> None:
     # The newline before it ends whatever a crash left torn.
-    record.write(b"\n" + json.dumps(done).encode() + b"\n")
+    record.write(b"\n" + seal(done) + b"\n")
     record.flush()
     os.fsync(record.fileno())

@@ -17,7 +17,7 @@ _NEWEST = 1000
 def status(workspace: Workspace) -> dict[str, Any]:
     """Where the log, the desk and the archive are, by partition, and how many of what there is."""
     settings = workspace.settings
-    log, desk = open_log(workspace.log_url, settings.log), Desk(workspace.desk_url, settings.reports.late_after_s)
+    log, desk = open_log(workspace.log_url, settings.log, look_only=True), Desk(workspace.desk_url, look_only=True)
     lake = Lake(workspace.lake_path)
     try:
         screened = desk.screened()

@@ -7,38 +7,32 @@ as a reject, or be a copy of a report that is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.desk import Desk
-from pipeline.desk.office import Office
-from pipeline.dialects import decode, workspace_dialect
-from pipeline.errors import StorageError
+from pipeline.desk.audit import Trail
+from pipeline.errors import Overloaded, StorageError, UsageError
 from pipeline.fingerprints import holds, report_fingerprints
 from pipeline.lake.cube import Cube
 from pipeline.lake.cube_check import check_cube
 from pipeline.lake.tables import Lake
 from pipeline.log import Log, Slice, open_log
-from pipeline.recount import Recount, offsets_of, recount
+from pipeline.recount import Recount, archived_slices, decoded_slice, offsets_of, recount
+from pipeline.requeue import damaged_notes
 from pipeline.rules import is_bad, rule_from_settings
-from pipeline.schema import report_id_base
+from pipeline.storage_check import REPAIR, Check, check_files
 from pipeline.workspace import Workspace
 
-_SLICE_BYTES = 8_000_000
+#: Identities of two logs differ in more.
+_FEW_LETTERS = 4
 
 OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: whether it is as it should be, and what was seen."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -53,41 +47,83 @@ class Verdict:
 
 
 def verify(workspace: Workspace, progress: OnProgress | None = None) -> Verdict:
-    """Check everything that is archived; what is only in the log yet is not missed.
+    """Check everything that is archived; what is only in the log yet is not missed. Nothing is written.
 
     ``progress(done, total)`` counts files, then lines of the log.
     """
-    settings = workspace.settings
-    log, desk = open_log(workspace.log_url, settings.log), Desk(workspace.desk_url, settings.reports.late_after_s)
-    try:
-        lake = Lake(workspace.lake_path)
+    lake = Lake(workspace.lake_path)
+    checks = [*check_files(workspace, damaged_notes(workspace)), _secret(workspace)]
+    with ExitStack() as stack:
+        log = _opened(stack, checks, "log", lambda: open_log(workspace.log_url, workspace.settings.log, look_only=True))
+        desk = _opened(stack, checks, "desk", lambda: Desk(workspace.desk_url, look_only=True))
+        if desk is not None:
+            checks += [_desk(desk), _audit(desk, workspace)]
         if not lake.exists():
             nothing = Check("archive", True, "nothing is archived yet: `peacewatch run` does it")
-            return Verdict([nothing, _audit(workspace)])
-        rule = rule_from_settings(settings.rules)
-        unfinished = lake.unfinished()
-        totals = lake.totals()
-        found = recount(lake, lambda scores: is_bad(rule, scores), progress)
-        return Verdict(
-            [
-                _files(found),
-                *_archive(found),
-                _counters(found, totals, unfinished),
-                _identities(found),
-                _log(workspace, log, found, progress),
-                _alerts(desk, found),
-                _audit(workspace),
-                Check("cube", *check_cube(Cube.of(workspace), progress)),
-            ]
-        )
-    finally:
-        desk.close()
-        log.close()
+            return Verdict([nothing, *checks])
+        try:
+            archive = _lake(workspace, lake, log, desk, progress)
+        except StorageError as error:
+            archive = [Check("files", False, error.message)]
+    return Verdict([*archive, *checks])
+
+
+_Store = TypeVar("_Store", Log, Desk)
+
+
+def _opened(stack: ExitStack, checks: list[Check], name: str, open: Callable[[], _Store]) -> _Store | None:
+    """A log or desk that is closed at the end; None, and a check that says why, if it cannot be opened."""
+    try:
+        store = open()
+    except (StorageError, Overloaded, UsageError) as error:
+        checks.append(Check(name, False, error.message))
+        return None
+    stack.callback(store.close)
+    return store
+
+
+def _lake(
+    workspace: Workspace, lake: Lake, log: Log | None, desk: Desk | None, progress: OnProgress | None
+) -> list[Check]:
+    rule = rule_from_settings(workspace.settings.rules)
+    unfinished = lake.unfinished()
+    totals = lake.totals()
+    found = recount(lake, lambda scores: is_bad(rule, scores), progress)
+    damaged = {lake.path / each.file.table / each.file.path for each in found.damaged}
+    checks = [_files(found), *_archive(found), _counters(found, totals, unfinished), _identities(found)]
+    if log is not None:
+        checks.append(_log(workspace, log, found, progress))
+    if desk is not None:
+        checks.append(_alerts(desk, found))
+    return [*checks, Check("cube", *check_cube(Cube.of(workspace), progress, damaged))]
 
 
 def _files(found: Recount) -> Check:
-    detail = "; ".join(found.unreadable) or "all committed files can be read"
-    return Check("files", not found.unreadable, detail)
+    damaged = "; ".join(f"{each.file.table}/{each.file.path}: {each.why}" for each in found.damaged)
+    hint = f"; {REPAIR}" if damaged else ""
+    return Check("files", not damaged, damaged + hint or "all committed files are as they were written")
+
+
+def _secret(workspace: Workspace) -> Check:
+    try:
+        _ = workspace.secret
+    except UsageError as error:
+        return Check("secret", False, error.message)
+    return Check("secret", True, "the key is the one that this workspace was made with")
+
+
+def _desk(desk: Desk) -> Check:
+    try:
+        problems = desk.problems()
+    except StorageError as error:
+        problems = [error.message]
+    hint = "; restore the desk from a backup, or `peacewatch verify --repair` if only indexes are concerned"
+    return Check("desk", not problems, _few(problems) + hint if problems else "every row is as it was written")
+
+
+def _few(problems: Sequence[str], most: int = 20) -> str:
+    more = f"; and {len(problems) - most} more" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + more
 
 
 def _archive(found: Recount) -> Iterator[Check]:
@@ -123,7 +159,15 @@ def _identities(found: Recount) -> Check:
 
 def _log(workspace: Workspace, log: Log, found: Recount, progress: OnProgress | None) -> Check:
     """Every archived line that the log still holds, decoded again, must be in the archive."""
-    missing, read, torn = 0, 0, []
+    missing, read = 0, 0
+    try:
+        torn = log.problems()
+    except (StorageError, Overloaded) as error:
+        torn = [error.message]
+    for source in found.sources:
+        if source.startswith(log.identity) or not _is_nearly(source.partition("/")[0], log.identity):
+            continue
+        torn.append(f"its identity {log.identity} is damaged: it was {source.partition('/')[0]}")
     for part, begin in log.begins().items():
         source = f"{log.identity}/{part}"
         if source not in found.sources:
@@ -131,35 +175,23 @@ def _log(workspace: Workspace, log: Log, found: Recount, progress: OnProgress | 
         number = found.sources.index(source)
         stop = found.stops[number]
         try:
-            for slice in _slices(log, part, begin, stop):
+            for slice in archived_slices(log, part, begin, stop):
                 missing += _missing(workspace, log, slice, number, found)
                 read += slice.reports
                 if progress is not None:
                     progress(slice.stop - begin, stop - begin)
-        except StorageError as error:
+        except (StorageError, UsageError) as error:
             torn.append(error.message)
     detail = f"{read} archived lines are still in the log, {missing} of them are missing from the archive"
-    return Check("log", not missing and not torn, "; ".join([detail, *torn]))
+    return Check("log", not missing and not torn, "; ".join([detail, *([_few(torn)] if torn else [])]))
 
 
-def _slices(log: Log, partition: int, begin: int, stop: int) -> Iterator[Slice]:
-    others = {part: end for part, end in log.ends().items() if part != partition}
-    while begin < stop:
-        slice = log.slices({**others, partition: begin}, _SLICE_BYTES, 1)[0]
-        yield Slice(partition, slice.start, min(slice.stop, stop), slice.bytes, slice.dialect, slice.accepted_at)
-        begin = slice.stop
+def _is_nearly(one: str, other: str) -> bool:
+    return len(one) == len(other) and sum(a != b for a, b in zip(one, other, strict=True)) <= _FEW_LETTERS
 
 
 def _missing(workspace: Workspace, log: Log, slice: Slice, number: int, found: Recount) -> int:
-    stretches = log.read(slice.partition, slice.start, slice.stop)
-    decoded = decode(
-        b"".join(stretch.data for stretch in stretches),
-        workspace_dialect(workspace, slice.dialect),
-        secret=workspace.secret,
-        first_report_id=report_id_base(number) + slice.start,
-        accepted_at=[(stretch.stop - stretch.start, stretch.accepted_at) for stretch in stretches],
-        max_report_bytes=workspace.settings.reports.max_report_kb * 1024,
-    )
+    decoded = decoded_slice(workspace, log, slice, number)
     reports = decoded.reports
     times = reports["time"].cast(pa.int64()).to_numpy()
     there = holds(found.reports, (report_fingerprints(reports["drone_id"], times, reports["sequence"]), times))
@@ -169,18 +201,25 @@ def _missing(workspace: Workspace, log: Log, slice: Slice, number: int, found: R
 
 def _alerts(desk: Desk, found: Recount) -> Check:
     """Whoever had a bad score in the archive must have had an alert."""
-    alerted = np.array([alert["citizen_key"] for alert in desk.alerts()], np.int64)
+    try:
+        alerts = desk.alerts()
+    except StorageError as error:
+        return Check("alerts", False, error.message)
+    except (ValueError, TypeError, OverflowError) as error:  # a value that nobody wrote
+        return Check("alerts", False, f"alerts cannot be read ({type(error).__name__}): see the check `desk`")
+    alerted = np.array([alert["citizen_key"] for alert in alerts], np.int64)
     missed = len(np.setdiff1d(found.agitated, alerted))
     hint = " (was [rules] changed? what is archived is not screened again)" if missed else ""
     detail = f"{len(found.agitated)} citizens had a bad score, {missed} of them no alert{hint}"
     return Check("alerts", not missed, detail)
 
 
-def _audit(workspace: Workspace) -> Check:
+def _audit(desk: Desk, workspace: Workspace) -> Check:
     """The chain of the audit: no row changed, gone or slipped in."""
-    office = Office(workspace)
     try:
-        problems = office.audit_problems()
-    finally:
-        office.close()
-    return Check("audit", not problems, "; ".join(problems) or "every row of the audit is as it was written")
+        problems = desk.audit_problems(Trail(workspace.secret))
+    except (StorageError, UsageError) as error:
+        problems = [error.message]
+    except (ValueError, TypeError) as error:  # a value that nobody wrote
+        problems = [f"it cannot be read ({type(error).__name__}): see the check `desk`"]
+    return Check("audit", not problems, _few(problems) or "every row of the audit is as it was written")

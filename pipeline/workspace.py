@@ -8,6 +8,7 @@ environment. Values are checked when the workspace is opened; a wrong one is a
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import re
@@ -20,8 +21,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.durable import sync
+from pipeline.durable import replace, sync
 from pipeline.errors import UsageError
+from pipeline.sealed import seal, unseal
 from pipeline.settings import (
     Area,
     Cluster,
@@ -63,7 +65,7 @@ __all__ = [
 ]
 
 FILE = "peacewatch.toml"
-_SECRET = "secret.key"
+_SECRET, _SECRET_NOTE = "secret.key", "secret.check"
 
 
 def load_settings(text: str, environ: dict[str, str], origin: str = FILE) -> Settings:
@@ -121,6 +123,24 @@ def _write_secret(folder: Path) -> None:
     sync(folder)
 
 
+def _check_path(path: Path) -> None:
+    if "\\" in str(path):
+        raise UsageError(f"{path} has a backslash, which Delta takes for a slash: choose a directory without one")
+
+
+def _check_of(secret: str) -> str:
+    return hmac.digest(bytes.fromhex(secret), b"peacewatch secret", "sha256").hex()
+
+
+def _read_check(file: Path) -> str | None:
+    """What is noted of a key; None if nothing is, or it is damaged."""
+    try:
+        check = unseal(file.read_bytes()).get("check")
+    except (OSError, ValueError):
+        return None
+    return check if isinstance(check, str) and re.fullmatch("[0-9a-f]{64}", check) else None
+
+
 @dataclass(frozen=True)
 class Workspace:
     """One force's directory, opened."""
@@ -136,12 +156,15 @@ class Workspace:
         if not file.is_file():
             raise UsageError(f"{path} is not a workspace: run `peacewatch --workspace {path} init` first")
         settings = load_settings(file.read_text("utf-8"), dict(os.environ if environ is None else environ), str(file))
-        return cls(path, settings)
+        opened = cls(path, settings)
+        _check_path(opened.lake_path)
+        return opened
 
     @classmethod
     def create(cls, root: Path | str, force: str = "My force") -> Workspace:
         """Make a workspace; `UsageError` if there is one already."""
         path = Path(root).resolve()
+        _check_path(path)
         if (path / FILE).exists():
             raise UsageError(f"{path} is a workspace already: edit {path / FILE} instead")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)  # names and keys are in there
@@ -162,7 +185,32 @@ class Workspace:
                 f"{self.root / _SECRET} is missing or damaged: restore it from a backup, "
                 "citizens cannot be matched without it"
             )
+        if any(_read_check(file) not in (None, _check_of(key)) for file in self.secret_notes):
+            raise self.wrong_secret()
         return key
+
+    @property
+    def secret_notes(self) -> tuple[Path, Path]:
+        """The files by which a workspace and its archive know their key, without giving it away."""
+        return self.root / _SECRET_NOTE, self.lake_path / _SECRET_NOTE
+
+    @property
+    def knows_secret(self) -> bool:
+        """Whether it is noted which key is this workspace's; if so, `secret` is that one."""
+        return any(_read_check(file) is not None for file in self.secret_notes)
+
+    def note_secret(self) -> None:
+        """Note, durably, that `secret` is this workspace's key, where that is not noted yet."""
+        for file in self.secret_notes:
+            if file.parent.is_dir() and _read_check(file) is None:
+                replace(file, seal({"check": _check_of(self.secret)}))
+
+    def wrong_secret(self) -> UsageError:
+        """What to say of a key with which nothing in this workspace was made."""
+        return UsageError(
+            f"{self.root / _SECRET} is the key of another workspace: restore this one's from its backup, "
+            "as with any other all citizens would be strangers"
+        )
 
     def resolve(self, url: str) -> str:
         """A URL of the settings with a relative file placed in the workspace."""

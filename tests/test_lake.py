@@ -96,7 +96,7 @@ def test_a_crash_at_any_step_of_a_commit_leaves_all_or_nothing(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "replace", crashing(tables.replace))
+        patch.setattr(tables, "write_plan", crashing(tables.write_plan))
         # Twice a table: its file is written but has no name yet, and has one that may not survive a power cut.
         patch.setattr(delta_log, "sync", crashing(delta_log.sync))
         with pytest.raises(Crash):

@@ -5,31 +5,42 @@ from __future__ import annotations
 import click
 
 from pipeline.commands.common import Session, json_flag, pass_session
-from pipeline.commands.output import print_json, progress_bar, show, show_table
+from pipeline.commands.output import escaped, print_json, progress_bar, show, show_table
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Mend first what log and desk still prove. Not while a `run` is up.")
 @json_flag
 @pass_session
 @click.pass_context
-def verify(context: click.Context, session: Session, as_json: bool) -> None:
+def verify(context: click.Context, session: Session, repair: bool, as_json: bool) -> None:
     """Cross-check log, archive and desk.
 
-    Exit status 1 if anything is missing, doubled or torn.
+    Exit status 1 if anything is missing, doubled, torn or not as it was written.
 
     \b
     Example:
       peacewatch verify && echo clean
+      peacewatch verify --repair
     """
     from dataclasses import asdict
 
     from pipeline.verify import verify as check_all
 
+    repaired = None
+    if repair:
+        from pipeline.repair import repair as mend
+
+        repaired = mend(session.open())
     with progress_bar("verifying") as advance:
         report = check_all(session.open(), advance)
     if as_json:
-        print_json({"ok": report.ok, "checks": [asdict(check) for check in report.checks]})
+        checks = [asdict(check) for check in report.checks]
+        print_json({"ok": report.ok, "checks": checks, "repair": None if repaired is None else asdict(repaired)})
     else:
+        for what, sentences in asdict(repaired).items() if repaired else ():
+            for sentence in sentences:
+                show(f"{what}: {escaped(sentence)}")
         rows = [["ok" if check.ok else "FAILED", check.name, check.detail] for check in report.checks]
         show_table(["", "check", "detail"], rows, [None if check.ok else "bold red" for check in report.checks])
     context.exit(0 if report.ok else 1)

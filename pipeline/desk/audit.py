@@ -98,6 +98,11 @@ class Trail:
             query = query.where(AUDIT.c.number < before)
         return [_shown(row) for row in connection.execute(query).mappings()]
 
+    def is_own(self, connection: sa.Connection) -> bool | None:
+        """Whether the audit was begun with this key; None if it was not begun yet."""
+        row = connection.execute(sa.select(AUDIT).where(AUDIT.c.number == 1)).mappings().first()
+        return None if row is None else hmac.compare_digest(row["mac"], self._mac(dict(row), _START))
+
     def problems(self, connection: sa.Connection) -> Iterator[str]:
         """Each break of the chain, in words; the connection must see one snapshot throughout."""
         expected, mac = 1, _START

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
+from pipeline.desk import row_checks
 from pipeline.durable import is_read_only, sqlite_snapshot
 from pipeline.errors import StorageError, UsageError
 
-_WRITES = "peacewatch_writes"
+_WRITES, _CHECKED = "peacewatch_writes", "peacewatch_checked"
 #: The number of the lock that makers of tables take: any, as long as it is the same for all.
 _TABLES = 0x7065616365
 
@@ -37,12 +38,18 @@ class Database:
     def __init__(self, url: str, wait_s: float = 10) -> None:
         self._wait_s = wait_s
         parsed = _checked(url)
+        self._path = parsed.database or ""
         self.name = parsed.render_as_string(hide_password=True)
         sqlite = parsed.get_backend_name() == "sqlite"
-        self.read_only = sqlite and is_read_only(Path(parsed.database or ""))
-        how: dict[str, Any] = {"creator": partial(_snapshot, Path(parsed.database or ""))} if self.read_only else {}
+        self.read_only = sqlite and is_read_only(Path(self._path))
         try:
-            self.engine = sa.create_engine(parsed, pool_pre_ping=not sqlite, max_overflow=-1, **how)
+            self.engine = sa.create_engine(
+                parsed,
+                pool_pre_ping=not sqlite,
+                max_overflow=-1,
+                hide_parameters=True,  # they name people
+                **({"creator": self._connect_sqlite} if sqlite else {}),
+            )
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise UsageError(
                 f"desk.url = {self.name} needs a database driver that is not there ({error}): install it, "
@@ -84,11 +91,48 @@ class Database:
         with self.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES)))
+                yield connection
+                return
+            driver = _driver(connection)
+            before = _schema_version(driver)
             yield connection
+            row_checks.add(driver, changed=_schema_version(driver) != before)
+
+    def only_read(self) -> bool:
+        """From now on, open the file without any need to write to its disk; False if that cannot be done."""
+        self.read_only = self.engine.dialect.name == "sqlite" and Path(self._path).is_file()
+        self.engine.dispose()
+        return self.read_only
+
+    def has_checks(self) -> bool:
+        """Whether every table has checksums, as far as it can have them."""
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with self.read() as connection:
+            return row_checks.is_complete(_driver(connection))
+
+    def rebuild_indexes(self) -> bool:
+        """Make the indexes anew from the rows, if SQLite finds fault with anything; whether that mended all of it."""
+        if self.engine.dialect.name != "sqlite" or not self.problems():
+            return False
+        with suppress(StorageError), self.write() as connection:
+            connection.exec_driver_sql("REINDEX")
+        return not self.problems()
+
+    def problems(self) -> list[str]:
+        """What is not as it was written, in words that name nobody; on PostgreSQL, whose pages tell, nothing."""
+        if self.engine.dialect.name != "sqlite":
+            return []
+        with self.read() as connection:
+            return list(row_checks.problems(_driver(connection)))
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _connect_sqlite(self) -> sqlite3.Connection:
+        place = sqlite_snapshot(Path(self._path)) if self.read_only else self._path
+        return sqlite3.connect(place, uri=self.read_only, check_same_thread=False)
 
     def _set_up_sqlite(self, connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not begin or commit by itself.
@@ -115,10 +159,15 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise StorageError(f"the desk {self.name} is too busy: try again", url=self.name) from error
         except DBAPIError as error:
-            raise StorageError(self._explain(error), url=self.name, cause=str(error.orig)) from error
+            raise StorageError(self._explain(error), url=self.name, cause=_first_line(error)) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # of the driver: even what it says may be damaged
+            raise StorageError(
+                f"the desk {self.name} is damaged ({type(error).__name__}): move it away and restore it from a backup",
+                url=self.name,
+            ) from error
 
     def _explain(self, error: DBAPIError) -> str:
-        cause = str(error.orig).strip().splitlines()[0]
+        cause = _first_line(error)
         if "locked" in cause or "busy" in cause:
             return (
                 f"the desk {self.name} was locked by another process for more than {self._wait_s:g} s: "
@@ -133,6 +182,11 @@ class Database:
         if isinstance(error, OperationalError):
             return f"the desk {self.name} failed ({cause}): check its disk or server, then try again"
         return f"the desk {self.name} refused a statement ({cause}): check that it is of this version of Peacewatch"
+
+
+def _first_line(error: DBAPIError) -> str:
+    # PostgreSQL's next lines quote values.
+    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
 
 
 def execute_many(
@@ -173,10 +227,23 @@ def _checked(url: str) -> sa.URL:
     return sa.URL.create(parsed.drivername, database=url.partition(":///")[2]) if kind == "sqlite" else parsed
 
 
-def _snapshot(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(sqlite_snapshot(path), uri=True, check_same_thread=False)
-
-
 def _begin_sqlite(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
+    if writes:
+        driver = _driver(connection)
+        # Also tables that another process has made since.
+        if connection.info.get(_CHECKED) != (version := _schema_version(driver)):
+            row_checks.install(driver)
+            connection.info[_CHECKED] = version
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    """Rises with each change of a table's definition."""
+    return int(connection.execute("PRAGMA schema_version").fetchone()[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from pipeline.desk.audit import Entry, Search, Trail
@@ -12,6 +13,7 @@ from pipeline.desk.database import Database
 from pipeline.desk.sessions import Sessions
 from pipeline.desk.store import Desk
 from pipeline.desk.users import Users
+from pipeline.errors import StorageError
 from pipeline.workspace import Workspace
 
 
@@ -29,9 +31,22 @@ class Office:
         self._clock = clock
         self._trail = trail
         zone = workspace.settings.force.timezone
+        if not workspace.knows_secret:
+            self._check_secret(workspace)
         self.cases = Cases(self._database, trail, workspace.settings.work, clock, zone)
         self.users = Users(self._database, trail, clock)
         self.sessions = Sessions(self._database, trail, workspace.settings.sign_in, clock, zone)
+
+    def _check_secret(self, workspace: Workspace) -> None:
+        """`UsageError` if the audit was begun with another key; that it was begun with this one is noted."""
+        with self._database.read() as connection:
+            own = self._trail.is_own(connection)
+        if own is False:
+            self.close()
+            raise workspace.wrong_secret()
+        if own or not workspace.lake_path.exists():
+            with suppress(StorageError):  # on a full disk it is noted later
+                workspace.note_secret()
 
     def record(self, entry: Entry) -> int:
         """Write to the audit, durably, before what it tells of is shown; returns the row's number."""

@@ -87,7 +87,7 @@ class Desk:
     method raises `StorageError` when the database is unreadable, or locked for longer
     than ``wait_s``; the constructor raises `UsageError` for a URL of another kind.
     ``clock`` gives seconds since the epoch. On ``trail``, if given, is written which
-    silences were broken.
+    silences were broken. Who will ``look_only`` gets a desk on a full disk as well.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Desk:
         wait_s: float = 10,
         clock: Callable[[], float] = time.time,
         trail: Trail | None = None,
+        look_only: bool = False,
     ) -> None:
         self._database = Database(url, wait_s)
         self._late_after_us = round(late_after_s * 1e6)
@@ -107,9 +108,20 @@ class Desk:
         self._applier: int | None = None  # a number, once it took over
         self._watched: Keys | None = None
         self._reopened = 0
+        try:
+            self._make()
+        except StorageError:
+            if not look_only or not self._database.only_read():
+                raise
+            self.screened()
+
+    def _make(self) -> None:
         if not self._is_made():
             with self._database.making_tables() as connection:
                 _create(connection, self._database.name)
+        elif not self._database.read_only and not self._database.has_checks():
+            with self._database.making_tables():
+                pass  # which gives them checksums
 
     def _is_made(self) -> bool:
         """Whether all tables are there: for that, who only reads needs neither a writer's turn nor room on the disk."""
@@ -202,6 +214,29 @@ class Desk:
         """What `changes` gives, as rows for the archive (schema ALERTS, without names)."""
         with self._database.read() as connection:
             return as_history(connection.execute(_changed(sa.select(ALERTS), after, limit)).mappings())
+
+    def problems(self) -> list[str]:
+        """What is not as it was written, by table and row; no names."""
+        return self._database.problems()
+
+    def rebuild_indexes(self) -> bool:
+        """Make the indexes anew, if the desk is damaged; whether that mended all of it."""
+        return self._database.rebuild_indexes()
+
+    def is_own(self, trail: Trail) -> bool | None:
+        """Whether the audit was begun with this trail's key; None if it was not begun yet."""
+        with self._database.read() as connection:
+            return trail.is_own(connection)
+
+    def audit_problems(self, trail: Trail) -> list[str]:
+        """Breaks of the audit's chain, in words; none if it is whole."""
+        with self._database.read() as connection:
+            return list(trail.problems(connection))
+
+    def revision(self) -> int:
+        """The number of the newest change."""
+        with self._database.read() as connection:
+            return value(connection, REVISION)
 
     def counts(self) -> dict[str, int]:
         """How many alerts there are in each state; a state without any is 0."""

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -71,11 +71,9 @@ def _forgotten(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        try:
+        with suppress(OSError, ValueError, LookupError, TypeError):
             if orjson.loads(file.read_bytes())["pid"] == os.getpid():
                 file.unlink()
-        except FileNotFoundError:
-            pass
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
+from zarr.abc.store import Store
 
 from pipeline.durable import sync
 from pipeline.errors import UsageError
@@ -99,10 +100,13 @@ class Cube:
             self._settle()
             return self._anew(writer, "it was asked for", progress)
 
-    def make(self, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None) -> None:
-        """Make the cube from these files, which are those at ``positions``."""
-        with writing(self.path) as writer:
-            self._make(writer, writer.begin(self.definition.grid), positions, files, {}, progress)
+    def make(
+        self, store: Store, positions: Mapping[str, Position], files: Files, progress: OnProgress | None = None
+    ) -> None:
+        """Make the arrays anew in a store of one's own from these files, which are those at ``positions``."""
+        draft = Draft.empty(store, self.definition.grid)
+        self._fill(draft, positions, files, {}, progress)
+        draft.flush()
 
     def _settle(self) -> None:
         """Make durable what the tables' logs say: a commit that a power cut undid would give its number to another."""
@@ -150,6 +154,19 @@ class Cube:
         progress: OnProgress | None,
         kept: KeptSums | None = None,
     ) -> dict[str, int]:
+        rows = self._fill(draft, positions, files, before, progress, kept)
+        writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
+        return rows
+
+    def _fill(
+        self,
+        draft: Draft,
+        positions: Mapping[str, Position],
+        files: Files,
+        before: Mapping[str, Any],
+        progress: OnProgress | None,
+        kept: KeptSums | None = None,
+    ) -> dict[str, int]:
         with whole(self.path):
             rows, outside = fill(draft, files, self.definition, kept, progress)
         draft.describe(
@@ -161,7 +178,6 @@ class Cube:
                 **{f"{table}_outside": before.get(f"{table}_outside", 0) + outside[table] for table in SOURCES},
             }
         )
-        writer.keep(draft, ", ".join(f"{table} {position.version}" for table, position in positions.items()))
         return rows
 
 

@@ -15,15 +15,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from pipeline.durable import sync
+from pipeline.durable import replace, sync
 from pipeline.errors import StorageError
+from pipeline.lake.checkpoints import note_checkpoints
+from pipeline.sealed import OPEN_SEAL, closed
 
 #: Commits between checkpoints: who opens a table reads a checkpoint and at most so many files.
 CHECKPOINT_EVERY = 100
@@ -76,13 +78,46 @@ class DeltaLog:
             *actions,
             *({"txn": {"appId": source, "version": version}} for source, version in moved.items()),
         ]
-        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        content = _sealed(lines)
         while not self._create(self.version + 1, content):
             self._catch_up({action["remove"]["path"] for action in actions if "remove" in action}, moved)
         self.version += 1
         self._transactions |= moved
         if self.version % CHECKPOINT_EVERY == 0:
             self._checkpoint()
+
+    def added_beyond(self, stops: Mapping[str, int]) -> list[tuple[str, int, str | None]]:
+        """The files (path, size, date) of the commits that moved sources beyond ``stops``, which are the newest."""
+        files = []
+        for version in range(self.version, -1, -1):
+            lines = [json.loads(line) for line in self._file(version).read_bytes().splitlines()]
+            moved = {line["txn"]["appId"]: line["txn"]["version"] for line in lines if "txn" in line}
+            if moved and all(stops.get(source, stop) >= stop for source, stop in moved.items()):
+                break
+            added = [line["add"] for line in lines if "add" in line and line["add"]["dataChange"]]
+            files += [(unquote(one["path"]), one["size"], one["partitionValues"].get("date")) for one in added]
+        return files
+
+    def check_unmoved(self, sources: Iterable[str]) -> None:
+        """`StorageError` if somebody else has moved these sources since they were last looked at."""
+        if self._file(self.version + 1).exists():
+            moved = dict.fromkeys(sources, 0)
+            for source in moved:
+                self.transaction(source)
+            self._catch_up(set(), moved)
+
+    def write_newest_again(self) -> None:
+        """Make the newest file of the log durable anew: an fsync that failed may have lost what can still be read."""
+        newest = self._file(self.version)
+        if newest.exists():  # else a checkpoint has it, which is durable or would not be there
+            draft = self._draft()
+            try:
+                draft.write_bytes(newest.read_bytes())
+                sync(draft)
+                draft.replace(newest)
+            except OSError as error:
+                raise StorageError(f"{newest} could not be written ({error.strerror}): check the disk") from error
+            sync(self._log)
 
     def vacuum(self, older_than_h: int) -> list[str]:
         """Delete the files that no longer, or never, became part of the table; returns their paths."""
@@ -94,8 +129,7 @@ class DeltaLog:
 
     def _create(self, version: int, content: bytes) -> bool:
         """Make a file of the log, whole and durable; False if there is one already."""
-        final = self._log / f"{version:020}.json"
-        draft = self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
+        final, draft = self._file(version), self._draft()
         try:
             try:
                 draft.write_bytes(content)
@@ -109,6 +143,12 @@ class DeltaLog:
             raise StorageError(f"{final} could not be written ({error.strerror}): check the disk") from error
         sync(self._log)
         return True
+
+    def _file(self, version: int) -> Path:
+        return self._log / f"{version:020}.json"
+
+    def _draft(self) -> Path:
+        return self._log / f"{_DRAFT}{uuid4()}.tmp"  # named so that readers pass over it
 
     def _catch_up(self, removed: set[str], moved: Mapping[str, int]) -> None:
         """Take note of what another tool committed; `StorageError` if what follows would contradict it."""
@@ -129,7 +169,7 @@ class DeltaLog:
             for file in self._log.glob(f"{self.version:020}.checkpoint*.parquet"):
                 sync(file)
             sync(self._log / "_last_checkpoint")
-            sync(self._log)
+            note_checkpoints(self._log)
             table.cleanup_metadata()
             with self._refreshing:
                 self._table = DeltaTable(self._path)  # what it held of versions before goes too
@@ -137,39 +177,27 @@ class DeltaLog:
             raise StorageError(f"the log of {self._path} could not be summed up: {error}") from error
 
 
-def mend(log: Path) -> None:
-    """Delete what a power cut may leave torn in a table's log: the newest checkpoint, or the first version.
+def seal_first(table: Path) -> None:
+    """Give the file of the log that deltalake made with a table a checksum, and make it durable."""
+    first = _first(table / "_delta_log")
+    replace(first, _sealed([json.loads(line) for line in first.read_bytes().splitlines()]))
 
-    Nothing is lost by that: the commits that a checkpoint sums up are still there, and a table with
-    a torn first version has no other.
-    """
-    checkpoints = sorted(log.glob("*.checkpoint*.parquet"))
-    newest = checkpoints[-1].name.partition(".")[0] if checkpoints else ""
-    torn = [file for file in checkpoints if file.name.startswith(newest) and not _is_parquet(file)]
-    whole = {file.name.partition(".")[0] for file in checkpoints if file not in torn}
-    hint, first = log / "_last_checkpoint", log / f"{0:020}.json"
-    if torn or (hint.exists() and _hinted(hint) not in whole):
-        hint.unlink(missing_ok=True)  # first: it may not name what is gone
-        for file in torn:
-            file.unlink()
-    if first.exists() and not whole and len(list(log.glob("*.json"))) == 1 and not _is_json(first):
+
+def settle_first(table: Path) -> None:
+    """Make a table's first version durable; delete one that a power cut tore while it was the only one."""
+    log = table / "_delta_log"
+    first = _first(log)
+    if not first.exists():  # there is none yet, or a checkpoint has it
+        return
+    if len(list(log.iterdir())) == 1 and not _is_json(first):
         first.unlink()
+        return
+    for made in (first, log, table):
+        sync(made)
 
 
-def _hinted(hint: Path) -> str:
-    """The version that a hint names, as in names of files; empty if it is torn."""
-    try:
-        return f"{json.loads(hint.read_bytes())['version']:020}"
-    except ValueError:
-        return ""
-
-
-def _is_parquet(file: Path) -> bool:
-    try:
-        pq.read_metadata(file)
-    except (OSError, pa.ArrowException):
-        return False
-    return True
+def _first(log: Path) -> Path:
+    return log / f"{0:020}.json"
 
 
 def _is_json(file: Path) -> bool:
@@ -177,6 +205,13 @@ def _is_json(file: Path) -> bool:
         return bool([json.loads(line) for line in file.read_bytes().splitlines()])
     except ValueError:
         return False
+
+
+def _sealed(actions: Iterable[Action]) -> bytes:
+    """A file of the log: its actions a line, and the commit's own at the end, as that bears the checksum."""
+    lines = sorted(actions, key=lambda action: "commitInfo" in action)
+    told = {"commitInfo": {**lines.pop()["commitInfo"], **OPEN_SEAL}}
+    return closed("".join(json.dumps(line) + "\n" for line in [*lines, told]).encode())
 
 
 def committed(table: DeltaTable) -> pa.Table:
@@ -199,14 +234,14 @@ def add(arguments: Mapping[str, Any]) -> Action:
     }
 
 
-def removes(files: Sequence[tuple[str, int, str | None]]) -> list[Action]:
-    """The actions that take files (path, size, date) out of a table that keeps their rows elsewhere."""
+def removes(files: Sequence[tuple[str, int, str | None]], new: bool = False) -> list[Action]:
+    """The actions that take files (path, size, date) out of a table; ``new`` if their rows go with them."""
     return [
         {
             "remove": {
                 "path": path,
                 "deletionTimestamp": _now_ms(),
-                "dataChange": False,
+                "dataChange": new,
                 "extendedFileMetadata": True,
                 "partitionValues": {"date": date} if date else {},
                 "size": size,

@@ -25,6 +25,7 @@ from pipeline.lake.heat import HEAT_MINUTES, MINUTE_US, Floats, Heat, HeatGrid, 
 from pipeline.lake.tail import File, Position, StartOver, commits_since, is_behind, newest
 from pipeline.rules import is_bad, rule_from_settings
 from pipeline.schema import HOUR_US
+from pipeline.sealed import checksum
 from pipeline.workspace import Workspace
 
 #: Without a checkpoint, drones are looked for in the reports of so many hours.
@@ -35,6 +36,7 @@ _FORGET_US = 30 * 24 * HOUR_US
 _MOST_COMMITS = 1_000
 _ROWS = 1 << 17
 _KEY = b"peacewatch"
+_CHECK_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Follower:
     def save(self) -> None:
         """Write the checkpoint, if there is anything whole to keep."""
         if self.state is not None and self.state.whole and len(self.state.fleet):
-            durable.replace(self._file, _to_bytes(self.state, self._basis))
+            content = _to_bytes(self.state, self._basis)
+            durable.replace(self._file, checksum(content).encode() + content)
 
     def _catch_up(self, state: State) -> Iterator[State]:
         # Sightings are listed first and folded last: the reports of all of them are there by then.
@@ -142,7 +145,9 @@ class Follower:
     def _load(self) -> State | None:
         """The checkpoint; None if there is none that is of use."""
         try:
-            return _from_bytes(self._file.read_bytes(), self._basis)
+            content = self._file.read_bytes()
+            told, content = content[:_CHECK_BYTES], content[_CHECK_BYTES:]
+            return _from_bytes(content, self._basis) if told == checksum(content).encode() else None
         except (OSError, pa.ArrowException, ValueError, LookupError, TypeError):
             return None
 

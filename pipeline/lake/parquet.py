@@ -6,6 +6,7 @@ files there are, and when they count, is not known here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
+from pipeline.sealed import checksum
 
 #: Few distinct values, or long texts that repeat: worth a dictionary.
 _DICTIONARY = {
@@ -28,6 +30,8 @@ _DELTA = {"report_id", "time", "accepted_at", "sequence", "position", "revision"
 _RUNS = {"time"}
 #: Columns whose range lets a reader skip a file or a row group. Texts and hashes span everything.
 _RANGES = ("report_id", "time", "lat", "lon")
+
+_CHECKSUM = re.compile(r"-([0-9a-f]{8})\.parquet\Z")
 
 #: Files are written quickly while others wait, and merged into small ones when nobody does.
 STAGED, MERGED = {"compression": "snappy"}, {"compression": "zstd", "compression_level": 1}
@@ -61,6 +65,17 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:100]
         raise StorageError(f"{path} cannot be read: {reason}; `peacewatch verify` says what else is damaged") from error
+
+
+def name_with_checksum(stem: str, content: bytes) -> str:
+    """The name of a file with that content: it travels in Delta's log, in checkpoints and in plans, at no cost."""
+    return f"{stem}-{checksum(content)}.parquet"
+
+
+def is_as_written(name: str, content: bytes) -> bool | None:
+    """Whether the content of a file is what its name says; None for a file of before names did."""
+    found = _CHECKSUM.search(name)
+    return None if found is None else found[1] == checksum(content)
 
 
 def keys_repeat(file: Path) -> bool:

@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.fingerprints import Mask
 from pipeline.lake.definition import Definition
 from pipeline.lake.kept_sums import KeptSums
-from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, read_parquet, write_parquet
+from pipeline.lake.parquet import MERGED, STAGED, keys_repeat, name_with_checksum, read_parquet, write_parquet
 from pipeline.lake.sums import sum_staged
 from pipeline.schema import SIGHTINGS, TABLES, is_partitioned
 
@@ -183,9 +183,11 @@ def _new_name(date: str | None) -> str:
 
 
 def _durable(folder: Path, path: Path, date: str | None, stats: dict[str, Any]) -> Add:
+    content = path.read_bytes()
+    path = path.rename(path.with_name(name_with_checksum(path.stem, content)))
     sync(path)
     sync(path.parent)
-    return Add(str(path.relative_to(folder)), path.stat().st_size, stats["numRecords"], date, json.dumps(stats))
+    return Add(str(path.relative_to(folder)), len(content), stats["numRecords"], date, json.dumps(stats))
 
 
 def action(add: Add, new: bool = True) -> dict[str, Any]:

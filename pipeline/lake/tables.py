@@ -3,14 +3,14 @@
 One commit touches several tables. Before the first, a *plan* of all of them
 is made durable; whoever opens the archive for writing after a crash first finishes
 the last plan. A table's Delta transactions (log partition → offset) tell which
-parts of a plan it has already. One writer at a time: `open_for_writing` holds a lock.
+parts of a plan it has already; a plan that is damaged is done without, unless a commit
+is half done. One writer at a time: `open_for_writing` holds a lock.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from pipeline.durable import replace, sync
+from pipeline.durable import sync
 from pipeline.errors import StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
-from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, mend, removes
-from pipeline.lake.stage import Add, action, from_json, to_json, write
+from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes, seal_first, settle_first
+from pipeline.lake.opening import mend, opened
+from pipeline.lake.stage import Add, action, write
+from pipeline.lake.state import COUNTS, Plan, read_plan, read_sources, write_plan, write_sources
 from pipeline.lake.writer_lock import WriterLock
 from pipeline.schema import HOUR_US, TABLES, TIME, is_partitioned
 
-_PLAN = "last-commit.json"
-_SOURCES = "sources.json"
 #: The order of commits: a report is there only when everything of it is.
 _ORDER = ("identities", "sightings", "rejects", "reports")
 _DESK = "desk"
-
-COUNTS = ("reports", "sightings", "rejects", "duplicates")
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,16 @@ class Lake:
         self._tables: dict[str, DeltaTable] = {}
         # The writer's own: it alone knows without a look what was committed last.
         self._logs: dict[str, DeltaLog] = {}
-        self._last_plan: dict[str, Any] | None = None
+        self._last_plan: Plan | None = None
         # After a write that failed, only the disk knows what was done of it.
         self._doubtful = False
 
     @classmethod
-    def open_for_writing(cls, path: Path) -> Lake:
+    def open_for_writing(cls, path: Path, take_back: bool = False) -> Lake:
         """Make what is missing, take the writer's lock, finish the last commit.
 
-        Raises `Conflict` if another process writes, `StorageError` if the archive is torn.
+        ``take_back`` says to undo a commit that is half done and whose plan is lost. Raises
+        `Conflict` if another process writes, `StorageError` if the archive is torn.
         """
         path.mkdir(parents=True, exist_ok=True)
         lake = cls(path)
@@ -71,23 +69,44 @@ class Lake:
         try:
             for name in TABLES:
                 lake._create(name)
-            lake._settle()
+            lake._settle(take_back)
         except BaseException:
             lake.close()
             raise
         return lake
 
-    def _settle(self) -> None:
-        """Look at the disk for what was committed last, and finish it."""
+    def _settle(self, take_back: bool = False) -> None:
+        """Look at the disk for what was committed last, make it durable, and finish it."""
         self._doubtful = True
+        self._last_plan = None
         for name in TABLES:
             # If its directory is not there now, nobody may take that for a table without rows.
             (self.path / name / "_delta_log").stat()
-            self._logs[name] = DeltaLog(self.path / name, self._opened(name))
-        self._last_plan = None
+            self._logs[name] = DeltaLog(self.path / name, opened(self.path / name))
+            # Whoever committed last may have been told that it is not durable, and ended for it.
+            self._logs[name].write_newest_again()
         sync(self.path)  # the plan too: a crash may have come between its renaming and that
-        self._last_plan = self._plan()
-        if self._last_plan:
+        sources = self.sources()
+        try:
+            plan = read_plan(self.path)
+        except StorageError:
+            if self.half_done() and not take_back:
+                raise
+            plan = None
+        if plan is None and take_back:
+            self._take_back()
+        if plan is None and self.half_done():
+            raise StorageError(
+                f"the plan of the last commit of {self.path} is gone, and the commit half done: "
+                "`peacewatch verify --repair` takes it back"
+            )
+        if plan is None and sources:
+            plan = Plan({each: self.archived(each) for each in sources}, {}, self.counted(), sources)
+        if sources:
+            write_sources(self.path, sources)
+        if plan is not None:
+            self._last_plan = replace(plan, sources=sources)
+            write_plan(self.path, self._last_plan)
             self._carry_out(self._last_plan)
         self._doubtful = False
 
@@ -98,12 +117,20 @@ class Lake:
             self._lock.release()
             self._lock = None
 
+    def _take_back(self) -> None:
+        """Remove the files of a commit that some tables have and ``reports``, the last, has not."""
+        stops = {source: self.archived(source) for source in self.sources()}
+        for name in _ORDER:
+            if any(self.archived(source, name) > stop for source, stop in stops.items()):
+                files = self._logs[name].added_beyond(stops)
+                self._logs[name].append(removes(files, new=True), stops)
+
     def table(self, name: str) -> DeltaTable:
         """A Delta table, at its newest version, to read; `StorageError` if there is none."""
         if name in self._logs:
             return self._logs[name].table()
         if name not in self._tables:
-            self._tables[name] = self._opened(name)
+            self._tables[name] = opened(self.path / name)
         else:
             self._tables[name].update_incremental()
         return self._tables[name]
@@ -117,13 +144,25 @@ class Lake:
         sources = self.sources()
         if source not in sources:
             sources.append(source)
-            replace(self.path / _SOURCES, json.dumps(sources).encode())
+            write_sources(self.path, sources)
         return sources.index(source)
 
     def sources(self) -> list[str]:
         """All log partitions that were ever archived from, in the order of their numbers."""
-        file = self.path / _SOURCES
-        return list(json.loads(file.read_text("utf-8"))) if file.exists() else []
+        try:
+            found = read_sources(self.path)
+        except StorageError:
+            if not (found := self._repeated_sources()):
+                raise
+            return found
+        return found or self._repeated_sources()
+
+    def _repeated_sources(self) -> list[str]:
+        try:
+            plan = read_plan(self.path)
+        except StorageError:
+            return []
+        return [] if plan is None else list(plan.sources)
 
     def archived(self, source: str, table: str = "reports") -> int:
         """The offset up to which a table holds a log partition."""
@@ -134,13 +173,37 @@ class Lake:
 
     def totals(self) -> dict[str, int]:
         """How many reports, sightings, rejects and duplicates were ever archived."""
-        plan = self._plan()
-        return dict(plan["totals"]) if plan else dict.fromkeys(COUNTS, 0)
+        try:
+            plan = self._plan()
+        except StorageError:
+            plan = None
+        if plan is not None:
+            return dict(plan.totals)
+        return self.counted() if self.exists() else dict.fromkeys(COUNTS, 0)
+
+    def counted(self) -> dict[str, int]:
+        """The totals from what Delta knows of the tables' files: what is neither report nor reject was a copy."""
+        rows = {name: self._rows(name) for name in ("reports", "sightings", "rejects")}
+        lines = sum(self.archived(source) for source in self.sources())
+        return {**rows, "duplicates": lines - rows["reports"] - rows["rejects"]}
+
+    def _rows(self, name: str) -> int:
+        actions = committed(self.table(name))
+        return int(pc.sum(actions["num_records"]).as_py() or 0) if actions.num_rows else 0
 
     def unfinished(self) -> bool:
         """Whether a crash left a commit half done; `open_for_writing` finishes it."""
-        plan = self._plan()
-        return plan is not None and any(self.archived(source) < stop for source, stop in plan["stops"].items())
+        try:
+            plan = self._plan()
+        except StorageError:
+            return self.half_done()
+        return plan is not None and any(self.archived(source) < stop for source, stop in plan.stops.items())
+
+    def half_done(self) -> bool:
+        """Whether a table is ahead of ``reports``, which each commit moves last."""
+        return any(
+            self.archived(source, table) > self.archived(source) for source in self.sources() for table in _ORDER
+        )
 
     def commit(self, window: Window, adds: Mapping[str, list[Add]]) -> None:
         """Make staged files part of the archive, all of them or none, exactly once, and durable.
@@ -153,16 +216,14 @@ class Lake:
             self._settle()
         if all(self.archived(source) >= stop for source, stop in window.stops.items()):
             return
+        self._check_alone(window.stops)
         if self.unfinished():
             raise StorageError(f"the last commit of {self.path} is unfinished: `run` again, which finishes it first")
         before = self.totals()
-        plan = {
-            "stops": dict(window.stops),
-            "adds": to_json(dict(adds)),
-            "totals": {name: before[name] + window.counts[name] for name in COUNTS},
-        }
+        totals = {name: before[name] + window.counts[name] for name in COUNTS}
+        plan = Plan(dict(window.stops), dict(adds), totals, self.sources())
         self._doubtful = True
-        replace(self.path / _PLAN, json.dumps(plan).encode())
+        write_plan(self.path, plan)
         self._last_plan = plan
         self._carry_out(plan)
         self._doubtful = False
@@ -233,9 +294,8 @@ class Lake:
     def _create(self, name: str) -> None:
         """Make a table if there is none. What a crash left of one that is there is made durable, or made anew."""
         folder = self.path / name
-        log = folder / "_delta_log"
-        first = log / f"{0:020}.json"
-        mend(log)
+        mend(folder)
+        settle_first(folder)
         if not DeltaTable.is_deltatable(str(folder)):
             DeltaTable.create(
                 folder,
@@ -244,35 +304,32 @@ class Lake:
                 partition_by=["date"] if is_partitioned(name) else None,
                 configuration=RETENTION,
             )
-        for made in (first, log, folder):
-            if made.exists():  # the first version goes, once a checkpoint has it
+            seal_first(folder)
+            for made in (folder / "_delta_log", folder):
                 sync(made)
 
-    def _opened(self, name: str) -> DeltaTable:
-        try:
-            return DeltaTable(self.path / name)
-        except TableNotFoundError:
-            raise StorageError(f"{self.path / name} is not there yet: `peacewatch run` makes it") from None
-        except DeltaError as error:
-            raise StorageError(f"{self.path / name} cannot be opened: {error}; restore it from a backup") from error
+    def _plan(self) -> Plan | None:
+        return self._last_plan if self._last_plan is not None else read_plan(self.path)
 
-    def _plan(self) -> dict[str, Any] | None:
-        if self._last_plan is not None:
-            return self._last_plan
-        file = self.path / _PLAN
-        try:
-            return dict(json.loads(file.read_text("utf-8"))) if file.exists() else None
-        except ValueError as error:
-            raise StorageError(f"{file} is torn ({error}): restore it from a backup") from None
-
-    def _carry_out(self, plan: dict[str, Any]) -> None:
-        adds = from_json(plan["adds"])
+    def _check_alone(self, stops: Mapping[str, int]) -> None:
+        """`StorageError` if another process archives too: before a table has rows that another commit brings again."""
         for name in _ORDER:
-            log = self._logs[name]
-            behind = {s: stop for s, stop in plan["stops"].items() if (log.transaction(s) or -1) < stop}
+            self._logs[name].check_unmoved(stops)
+
+    def _carry_out(self, plan: Plan) -> None:
+        for name in _ORDER:
+            log, adds = self._logs[name], plan.adds.get(name, [])
+            behind = {s: stop for s, stop in plan.stops.items() if (log.transaction(s) or -1) < stop}
             # A table with nothing new need not say so; the offset that counts is that of the reports.
-            if behind and (adds[name] or name == _ORDER[-1]):
-                self._append(name, adds[name], behind)
+            if behind and (adds or name == _ORDER[-1]):
+                self._append(name, adds, behind)
+
+    def put_in_place(
+        self, name: str, damaged: Sequence[tuple[str, int, str | None]], adds: Sequence[Add], same: bool
+    ) -> None:
+        """Let durable files take the place of damaged ones; ``same`` says that they hold the same rows."""
+        added = [add(action(each, new=not same)) for each in adds]
+        self._logs[name].append([*added, *removes(damaged, new=not same)])
 
     def swap(self, name: str, removed: Sequence[tuple[str, int, str | None]], merged: Add) -> None:
         """Let one durable file take the place of others (path, size, date): the same rows in fewer files."""

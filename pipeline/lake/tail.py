@@ -20,9 +20,10 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pipeline.errors import StorageError
+from pipeline.lake.opening import opened_if_there
+from pipeline.sealed import is_whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class StartOver(StorageError):
 
 def newest(table: Path) -> Commit:
     """All files of a table's newest version; none, at the position before the first, if there is no table yet."""
-    delta = _opened(table)
+    delta = opened_if_there(table)
     if delta is None:
         return Commit(Position(), ())
     actions = pa.table(delta.get_add_actions(flatten=True))
@@ -90,16 +91,6 @@ def is_behind(table: Path, position: Position, commits: int) -> bool:
     return _name(table / "_delta_log", position.version + commits).exists()
 
 
-def _opened(table: Path) -> DeltaTable | None:
-    """A table at its newest version; None if there is none yet."""
-    try:
-        return DeltaTable(table)
-    except TableNotFoundError:
-        return None
-    except DeltaError as error:
-        raise StorageError(f"{table} cannot be opened: {error}; restore it from a backup") from error
-
-
 def _position(delta: DeltaTable) -> Position:
     return Position(str(delta.metadata().id), delta.version())
 
@@ -111,13 +102,17 @@ def _name(log: Path, version: int) -> Path:
 def _read(log: Path, version: int) -> list[dict[str, Any]] | None:
     """The actions of a commit; None if there is no such commit (yet)."""
     try:
-        text = _name(log, version).read_text("utf-8")
+        content = _name(log, version).read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return [json.loads(line) for line in text.splitlines() if line]
+        if is_whole(content) is False:
+            raise ValueError("it does not match its checksum")
+        return [json.loads(line) for line in content.splitlines() if line]
     except ValueError as error:
-        raise StorageError(f"{_name(log, version)} is torn ({error}): restore it from a backup") from None
+        raise StorageError(
+            f"{_name(log, version)} is torn ({error}): `peacewatch verify --repair` says what can be done"
+        ) from None
 
 
 def _table_id(table: Path) -> str:
@@ -135,7 +130,7 @@ def _id_of(table: Path, made: int) -> str:
     for action in _read(table / "_delta_log", 0) or []:
         if "metaData" in action:
             return str(action["metaData"]["id"])
-    delta = _opened(table)
+    delta = opened_if_there(table)
     return "" if delta is None else _position(delta).table_id
 
 

@@ -126,6 +126,10 @@ class Log(ABC):
     def check(self) -> None:
         """Raise `Overloaded` if an append would be refused now; else return."""
 
+    def problems(self) -> list[str]:
+        """What is not as it was written, in words, by partition and offset; a log that cannot tell says nothing."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Release files and connections. A closed log is not used again."""

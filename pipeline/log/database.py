@@ -49,11 +49,17 @@ class Database:
     ``prepare`` makes the tables and is called once, under the writer's lock and in a
     transaction, whether the file is new or not. A program that holds the file locked
     otherwise is waited for ``busy_s`` seconds. A file that can only be read, as on a
-    snapshot, is: ``read_only`` says so, ``prepare`` then makes nothing, and `writing`
-    raises. Raises `StorageError` if the file cannot be opened.
+    snapshot, or is to be, as on a full disk, is: ``read_only`` says so, ``prepare`` then
+    makes nothing, and `writing` raises. Raises `StorageError` if the file cannot be opened.
     """
 
-    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None], busy_s: float = BUSY_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prepare: Callable[[sqlite3.Connection], None],
+        busy_s: float = BUSY_S,
+        read_only: bool = False,
+    ) -> None:
         self.path = path
         self._busy_s = busy_s
         self._idle: deque[sqlite3.Connection] = deque()
@@ -62,7 +68,7 @@ class Database:
         self._unchecked = 0  # bytes in the WAL that this instance wrote since it last checkpointed
         self._file: tuple[int, int] | None = None
         self._lock_file = -1
-        self.read_only = is_read_only(path)
+        self.read_only = read_only or is_read_only(path)
         if self.read_only:
             with self.reading() as connection:
                 prepare(connection)
@@ -153,6 +159,10 @@ class Database:
                     connection.close()
                 connection = None
             raise explain(error, self.path) from error
+        except UnicodeDecodeError as error:  # even what it says of the damage may be damaged
+            raise StorageError(
+                f"the log {self.path} is damaged: check the disk, and restore the file", path=str(self.path)
+            ) from error
         finally:
             if connection is not None:
                 self._take_back(connection)

@@ -65,14 +65,16 @@ class SQLiteLog(Log):
     for a log, `StorageError` if the file is unreadable.
     """
 
-    def __init__(self, path: str, settings: LogSettings, busy_s: float = BUSY_S) -> None:
+    def __init__(self, path: str, settings: LogSettings, busy_s: float = BUSY_S, read_only: bool = False) -> None:
         self._path = Path(path).absolute()
         if not self._path.parent.is_dir():
             raise UsageError(f"log.url: there is no directory {self._path.parent}: make it, or choose another place")
         self._max_bytes = int(settings.max_gb * 1e9)
         self._min_free_bytes = int(settings.min_free_gb * 1e9)
         self._meta: dict[str, str] = {}
-        self._database = Database(self._path, lambda connection: self._prepare(connection, settings.partitions), busy_s)
+        self._database = Database(
+            self._path, lambda connection: self._prepare(connection, settings.partitions), busy_s, read_only
+        )
 
     def _prepare(self, connection: sqlite3.Connection, partitions: int) -> None:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
@@ -222,6 +224,10 @@ class SQLiteLog(Log):
         self._database.check_writable()
         self._refuse(self.size_bytes(), 1)
 
+    def problems(self) -> list[str]:
+        with self._database.reading() as connection:
+            return list(_problems(connection, self.partitions))
+
     def close(self) -> None:
         self._database.close()
 
@@ -264,6 +270,29 @@ def accepted_now(now: float, last: float) -> float:
     make all others a day older than they are.
     """
     return last if now < last <= now + _STEP_S else now
+
+
+def _problems(connection: sqlite3.Connection, partitions: int) -> Iterator[str]:
+    for (told,) in connection.execute("PRAGMA integrity_check(20)"):
+        if told != "ok":
+            yield " ".join(str(told).split())
+    heads = connection.execute("SELECT partition, first, next, bytes FROM head ORDER BY partition")
+    found = {row[0]: row[1:] for row in heads}
+    if list(found) != list(range(partitions)):
+        yield f"there are {len(found)} partitions instead of {partitions}"
+    ends = {partition: (first, 0) for partition, (first, *_) in found.items()}
+    chunks = "SELECT partition, start, stop, bytes, crc, data FROM chunk ORDER BY partition, start"
+    for partition, start, stop, size, crc, data in connection.execute(chunks):
+        expected, held = ends.get(partition, (start, 0))
+        where = f"partition {partition}, offsets {start} to {stop}"
+        if start != expected:
+            yield f"{where}: the chunk before it ends at {expected}"
+        if zlib.crc32(data) != crc or len(data) != size or data.count(b"\n") != stop - start:
+            yield f"{where}: what is stored does not match its checksum"
+        ends[partition] = stop, held + size
+    for partition, (_, following, size) in found.items():
+        if ends[partition] != (following, size):
+            yield f"partition {partition}: its end does not fit to its chunks"
 
 
 def cut_slices(rows: Iterable[_Row], partition: int, position: int, max_bytes: int) -> Iterator[Slice]:

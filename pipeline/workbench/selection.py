@@ -14,10 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from pipeline.analysis import Span
 from pipeline.errors import StorageError, UsageError
+from pipeline.lake.opening import opened_if_there
 from pipeline.schema import TABLES, TIME
 
 #: The column that `day`, `start` and `end` are about, and that the partition ``date`` is the UTC day of.
@@ -94,7 +95,9 @@ def open_table(folder: Path, version: int | None = None, as_of: datetime | None 
     if version is not None and as_of is not None:
         raise UsageError("version and as_of were given: use one of them", version=version, as_of=as_of)
     try:
-        delta = DeltaTable(folder)
+        delta = opened_if_there(folder)
+        if delta is None:
+            raise UsageError(f"nothing is archived in {folder} yet: `peacewatch run` does that")
         newest = delta.version()
         if version is not None and not 0 <= version <= newest:
             raise UsageError(f"version = {version} is wrong: {folder.name} has 0 to {newest}", version=version)
@@ -102,8 +105,6 @@ def open_table(folder: Path, version: int | None = None, as_of: datetime | None 
             delta.load_as_version(version)
         elif as_of is not None:
             delta.load_as_version(as_of)
-    except TableNotFoundError:
-        raise UsageError(f"nothing is archived in {folder} yet: `peacewatch run` does that") from None
     except DeltaError as error:
         raise StorageError(f"{folder} cannot be opened: {error}; restore it from a backup") from error
     return delta
