@@ -112,10 +112,10 @@ class PatientProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._offered = True
             return
+        super().on_headers_complete()
         self._in_head, self._in_body = False, True
         self._piece_bytes = self._behind_bytes = self._body_bytes = self._watched_bytes = 0
         self._disarm()
-        super().on_headers_complete()
         self.headers = []  # what comes now are a trailer's
         self.scope["extensions"] = {RESPOND: partial(self._respond, self.cycle)}  # type: ignore[dict-item]
 
