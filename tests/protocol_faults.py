@@ -42,6 +42,8 @@ TABLES = "(reports|sightings|identities|rejects|alerts)"
 #: What a path of a workspace is, by patterns of the whole path. The tables are alike: which one it is, is a matter of
 #: how many calls came before.
 PLACES = {
+    r"(lake/)?secret\.check": "key's check",
+    r"(lake/)?\.secret\.check\.\d+": "key's check draft",
     r"log\.sqlite": "log",
     r"desk\.sqlite": "desk",
     r"requeued\.jsonl": "record",
@@ -56,10 +58,13 @@ PLACES = {
     rf"lake/{TABLES}/_delta_log": "table's log",
     rf"lake/{TABLES}/_delta_log/_peacewatch_.*": "commit draft",
     rf"lake/{TABLES}/_delta_log/\d+\.json": "commit",
+    rf"lake/{TABLES}/_delta_log/\.\d+\.json\.\d+": "commit copy",
+    rf"lake/{TABLES}/_delta_log/_peacewatch\.checkpoints": "checkpoint sums",
+    rf"lake/{TABLES}/_delta_log/\._peacewatch\.checkpoints\.\d+": "checkpoint sums draft",
     rf"lake/{TABLES}/_delta_log/\d+\.checkpoint.*": "checkpoint",
     rf"lake/{TABLES}/_delta_log/_last_checkpoint": "checkpoint hint",
     rf"lake/{TABLES}/date=[^/]*": "day",
-    rf"lake/{TABLES}/(date=[^/]*/)?[0-9a-f]+\.parquet": "file",
+    rf"lake/{TABLES}/(date=[^/]*/)?[0-9a-f]+(-[0-9a-f]{{8}})?\.parquet": "file",
     r"cube": "cube",
     r"cube/icechunk/refs/branch\.main/ref\.json": "cube's tip",
     r"cube/icechunk(/.*)?": "cube's part",
@@ -357,6 +362,7 @@ def _labelled(faults: Faults, original: Any, label: str) -> Any:
 
 def _wrap_files(patch: pytest.MonkeyPatch, faults: Faults) -> None:
     fsync, link, replace, unlink, mkdir = os.fsync, os.link, os.replace, os.unlink, os.mkdir
+    rename = os.rename
     write_bytes, write_parquet, note, keep = Path.write_bytes, stage.write_parquet, requeue._note, KeptSums.keep
 
     def synced(handle: int) -> None:
@@ -390,6 +396,7 @@ def _wrap_files(patch: pytest.MonkeyPatch, faults: Faults) -> None:
     patch.setattr(os, "fsync", synced)
     patch.setattr(os, "link", lambda a, b, **options: faults.step("link", b, lambda: link(a, b, **options)))
     patch.setattr(os, "replace", replaced)
+    patch.setattr(os, "rename", lambda a, b, **o: faults.step("rename", b, lambda: rename(a, b, **o)))
     patch.setattr(os, "unlink", unlinked)
     patch.setattr(os, "mkdir", lambda path, *mode, **o: faults.step("mkdir", path, lambda: mkdir(path, *mode, **o)))
     patch.setattr(

@@ -144,12 +144,20 @@ PARTS: dict[str, Callable[[Site, random.Random], Steps]] = {
 #: In which part the steps are found whose names begin so.
 PART_OF = {"open": "windows", "source": "windows", "requeue": "requeue", "audit": "requeue", "cube": "cube"}
 PART_OF |= {"merge": "merge", "swap": "merge", "leftovers": "merge"}
+#: Steps of opening an archive that holds something.
+OPENED_AGAIN = {"open: fsync commit"} | {
+    f"open: {step}"
+    for file in ("plan", "sources")
+    for step in (f"write {file} draft", f"fsync {file} draft", f"replace {file}")
+}
 
 
 def part_of(point: str) -> str:
     """The part of a life that takes a step."""
     if point == "open: link commit" or (point.startswith("open: ") and point.endswith("commit draft")):
         return "recovery"
+    if point in OPENED_AGAIN:
+        return "merge"
     return PART_OF.get(point.partition(":")[0], "windows")
 
 

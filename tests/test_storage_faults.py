@@ -23,7 +23,7 @@ from pipeline import durable
 from pipeline.desk import Desk
 from pipeline.desk.database import Database
 from pipeline.desk.office import Office
-from pipeline.errors import StorageError, UsageError
+from pipeline.errors import Conflict, StorageError, UsageError
 from pipeline.lake import delta_log
 from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake, Window
@@ -266,7 +266,7 @@ def test_a_second_writer_is_noticed_before_any_table_has_its_rows(tmp_path: Path
     other = Lake.open_for_writing(one.lake.path)
     none = dict.fromkeys(("reports", "sightings", "rejects", "duplicates"), 0)
     other.commit(Window({"log/0": 3}, none), {})
-    with pytest.raises(StorageError, match="only one `run`"):
+    with pytest.raises(Conflict, match="was deleted"):
         one.minutes(0, 1)
     assert DeltaTable(one.lake.path / "sightings").version() == 0
 
