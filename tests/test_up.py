@@ -1,0 +1,118 @@
+"""One supervisor for all services: when it starts what died again, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import command
+from hypothesis import given
+from hypothesis import strategies as st
+from test_demo import until
+
+from pipeline.restarts import HEALTHY_S, LONGEST_PAUSE_S, Standing
+from pipeline.workspace import Workspace
+
+
+def test_who_keeps_dying_is_started_later_and_later() -> None:
+    now, standing, pauses = 100.0, Standing(), []
+    for _ in range(8):
+        assert standing.is_due(now)
+        standing = standing.started(now).died(now + 0.1, -9)
+        pauses.append(standing.wait_s)
+        assert not standing.is_due(now + 0.1)
+        now += 0.1 + standing.wait_s
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_minute_of_health_is_a_new_beginning() -> None:
+    standing = Standing().started(0).died(1, -9).started(2).died(3, -9).started(5)
+    assert standing.died(5 + HEALTHY_S - 1, -9).wait_s == 4
+    assert standing.died(5 + HEALTHY_S, -9).wait_s == 1
+
+
+def test_wrong_usage_is_hopeless_unless_it_once_came_up() -> None:
+    never = Standing().started(0).died(1, 2)
+    assert never.due_at is None
+    assert not never.is_due(1e9)
+    # Such as when the one before still holds its port.
+    assert Standing().started(0).came_up().died(1, 2).due_at == 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 200), st.sampled_from([-9, 0, 1, 2]), st.booleans()), max_size=30))
+def test_a_service_runs_waits_or_is_hopeless(lives: list[tuple[float, int, bool]]) -> None:
+    now, standing, last = 0.0, Standing(), 0
+    for lived, status, came_up in lives:
+        if standing.due_at is None:
+            assert last == 2
+            return
+        now = standing.due_at
+        standing = standing.started(now)
+        assert not standing.is_due(now + 1e9)
+        standing = standing.came_up() if came_up else standing
+        now, last = now + lived, status
+        standing = standing.died(now, status)
+        assert not standing.up
+        assert standing.due_at is None or 1 <= standing.due_at - now <= LONGEST_PAUSE_S + 1e-6
+
+
+@contextmanager
+def up(root: Path, *services: str) -> Iterator[subprocess.Popen[str]]:
+    """A supervisor as a process of its own; whatever is left is ended with the test."""
+    arguments = command(root, "up", *services)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                children = psutil.Process(process.pid).children(recursive=True)
+                process.kill()
+                for child in children:
+                    if child.is_running():
+                        child.kill()
+
+
+def test_services_that_die_come_back_and_sigterm_leaves_nothing(make_workspace: Callable[..., Workspace]) -> None:
+    root = make_workspace(GATEWAY_PORT=0, CLUSTER_WORKERS=1).root
+    with up(root, "gateway", "run") as process:
+        address = until(process, r"gateway is up at (\S+)")[1]
+        until(process, r"run is up")
+        for child in psutil.Process(process.pid).children():
+            child.kill()
+        assert until(process, r"gateway ended .*")[0] == "gateway ended by itself (status -9); it starts again in 1 s"
+        until(process, r"run ended by itself")
+        assert until(process, r"gateway is up at (\S+)")[1] == address
+        until(process, r"run is up")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 3
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        assert said.splitlines()[-1].endswith(" stopped")
+        assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_who_was_used_wrongly_ends_all(make_workspace: Callable[..., Workspace]) -> None:
+    root = make_workspace(GATEWAY_HOST="192.0.2.1", CLUSTER_WORKERS=1).root
+    with up(root, "run", "gateway") as process:
+        until(process, "stopping")
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert errors.startswith("peacewatch: gateway cannot start: peacewatch: gateway.host = '192.0.2.1'")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_killed_supervisor_leaves_no_process(make_workspace: Callable[..., Workspace]) -> None:
+    root = make_workspace(GATEWAY_PORT=0, GATEWAY_WORKERS=2).root
+    with up(root, "gateway") as process:
+        until(process, r"gateway is up")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 3
+        process.kill()
+        assert psutil.wait_procs(children, timeout=40)[1] == []
