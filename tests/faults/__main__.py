@@ -28,7 +28,7 @@ def main() -> int:
         try:
             for label, formation in _sessions(options, results, began):
                 _session(Path(name), label, formation, options, results)
-            if options.crash_points and not (options.only_round or "crash").startswith("session"):
+            if options.crash_points and (options.only_round or "crash-").startswith("crash-"):
                 _crash_points(Path(name), options, results)
         except KeyboardInterrupt:
             _say("interrupted")
@@ -56,16 +56,17 @@ def _options() -> argparse.Namespace:
 def _sessions(options: argparse.Namespace, results: Results, began: float) -> Iterator[tuple[int, str]]:
     """Numbers and formations of the sessions to play."""
     if options.only_round:
-        kind, _, number = options.only_round.partition("-")
-        if kind == "session":
-            yield int(number), _formation(int(number), options)
+        formation, _, number = options.only_round.rpartition("-")
+        if formation in FORMATIONS:
+            yield int(number), formation
         return
+    turns = options.formations or _TURNS
     number, disks = 0, 0
     while time.monotonic() - began < options.minutes * 60:
         if options.kills is not None and results.kills() >= options.kills:
             return
         number += 1
-        formation = _formation(number, options)
+        formation = turns[(number - 1) % len(turns)]
         if formation == "disk":
             if not can_mount():
                 results.skipped("fill disk", "only root can make a small disk")
@@ -76,17 +77,12 @@ def _sessions(options: argparse.Namespace, results: Results, began: float) -> It
         yield number, formation
 
 
-def _formation(number: int, options: argparse.Namespace) -> str:
-    turns = options.formations or _TURNS
-    return str(turns[(number - 1) % len(turns)])
-
-
 def _session(scratch: Path, number: int, formation: str, options: argparse.Namespace, results: Results) -> None:
     seed = options.seed * 10_000 + number
-    _say(f"session-{number} ({formation})")
+    _say(f"{formation}-{number}")
     faults = drawn(formation, seed, options.faults)
     found = play(scratch, formation, seed, faults, results, _say, options.rate)
-    results.round(f"sessions, {formation}", f"session-{number}", found)
+    results.round(f"sessions, {formation}", f"{formation}-{number}", found)
     for finding in found:
         _say(f"  FOUND {finding.kind}: {finding.detail}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -17,6 +16,7 @@ from faults.stage import Stage
 
 _LONGEST_STOP_S = 6.0
 _TERM_S = 40.0
+_ZEROS = bytes(4096)
 _FAKETIME = [
     *Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"),
     *Path("/usr/lib/faketime").glob("libfaketimeMT.so.1"),
@@ -190,11 +190,11 @@ def _fill(stage: Stage, fault: Fault) -> float:
     """Leave but ``measure`` bytes free, for a while."""
     ballast = stage.workspace.root / "ballast"
     try:
-        with ballast.open("wb") as file:
-            disk = os.statvfs(ballast)
-            size = disk.f_bavail * disk.f_frsize - int(fault.measure)
-            if size > 0:
-                os.posix_fallocate(file.fileno(), 0, size)
+        with ballast.open("wb", buffering=0) as file:
+            with suppress(OSError):  # it is full
+                while file.write(_ZEROS):
+                    pass
+            file.truncate(max(0, file.tell() - int(fault.measure)))
         _pause(stage, 0.5 + 2.5 * random.Random(fault.after_s).random())
     finally:
         ballast.unlink()

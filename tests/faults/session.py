@@ -37,7 +37,7 @@ def play(
     Whoever does not work again within ``patience_s`` is stuck, and all services are started anew.
     """
     with _place(scratch, formation) as root:
-        stage = Stage(root, formation, seed, rate)
+        stage = Stage(root, scratch / "logs", formation, seed, rate)
         try:
             _play(stage, faults, results, say, patience_s)
             return _compared(stage, results, patience_s)
@@ -83,12 +83,14 @@ def _compared(stage: Stage, results: Results, patience_s: float) -> list[Finding
         stage.noticed("stuck", f"not everything is archived within {_DRAIN_S:.0f} s of the last report")
     stage.stop(patience_s)
     findings = [*stage.findings, *(Finding("other", problem) for problem in stage.load.problems)]
+    # Only the cube may be behind, unless something went wrong.
+    rest = ["run", "--until-drained"] if findings else ["cube", "update"]
     try:
-        status, said = ended(peacewatch(stage.workspace.root, "run", "--until-drained"), environment(), _DRAIN_S)
+        status, said = ended(peacewatch(stage.workspace.root, *rest), environment(), _DRAIN_S)
     except subprocess.TimeoutExpired:
-        return [*findings, Finding("stuck", f"`run --until-drained` does not end within {_DRAIN_S:.0f} s")]
+        return [*findings, Finding("stuck", f"`{' '.join(rest)}` does not end within {_DRAIN_S:.0f} s")]
     if status:
-        return [*findings, Finding("ended", f"`run --until-drained` with {status}: {said}")]
+        return [*findings, Finding("ended", f"`{' '.join(rest)}` with {status}: {said}")]
     results.acknowledged += stage.load.sent.count
     return [*findings, *compare(stage.workspace, stage.load.sent)]
 

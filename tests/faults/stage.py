@@ -55,10 +55,10 @@ port = {dashboard}
 
 
 class Stage:
-    """A workspace at ``root`` with its services, and who sends to it."""
+    """A workspace at ``root`` with its services, which print below ``logs``, and who sends to it."""
 
-    def __init__(self, root: Path, formation: str, seed: int, rate: float) -> None:
-        self.formation, self._logs = formation, root.parent / f"{root.name}-logs"
+    def __init__(self, root: Path, logs: Path, formation: str, seed: int, rate: float) -> None:
+        self.formation, self._logs = formation, logs
         self._ports = dict(zip(("gateway", "dashboard", "scheduler"), _free_ports(3), strict=True))
         self.workspace = _workspace(root, formation, seed, self._ports)
         self._logs.mkdir(exist_ok=True)
