@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def test_wrong_usage_is_hopeless_unless_it_once_came_up() -> None:
     never = Standing().started(0).died(1, 2)
     assert never.due_at is None
     assert not never.is_due(1e9)
-    # Such as when the one before still holds its port.
+    # What it needs was there before, and may be again.
     assert Standing().started(0).came_up().died(1, 2).due_at == 2
 
 
@@ -105,6 +106,19 @@ def test_who_was_used_wrongly_ends_all(make_workspace: Callable[..., Workspace])
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert errors.startswith("peacewatch: gateway cannot start: peacewatch: gateway.host = '192.0.2.1'")
+
+
+def test_a_port_that_is_still_taken_is_waited_for(make_workspace: Callable[..., Workspace]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        port = before.getsockname()[1]
+        root = make_workspace(GATEWAY_PORT=port).root
+        with up(root, "gateway") as process:
+            until(process, r"gateway ended by itself \(status 1\) .*cannot be listened on .* starts again in 1 s")
+            before.close()
+            assert until(process, r"gateway is up at (\S+)")[1] == f"http://127.0.0.1:{port}"
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            assert process.returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
