@@ -47,7 +47,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ("point", "when"),
     [
         (Point("run", "pipeline.lake.tables:Lake._append", 2), "before"),
-        (Point("run", "pipeline.lake.tables:Lake._append", 4), "after"),
+        (Point("whole", "pipeline.lake.tables:Lake.commit_alerts"), "before"),
         (Point("ingest", "pipeline.log.sqlite:SQLiteLog.append"), "after"),
     ],
     ids=str,
@@ -71,7 +71,7 @@ def test_faults_are_drawn_from_their_seed() -> None:
 def test_what_is_lost_doubled_or_wrong_is_found(tmp_path: Path, scheduler: str) -> None:
     """The comparison itself, on a workspace that is not what the model says."""
     crashes, root = Crashes(tmp_path, scheduler, 1), tmp_path / "force"
-    sent = crashes._archived(root)
+    sent = crashes.archived(root)
     workspace = Workspace.open(root)
     assert compare(workspace, sent) == []
     lines = Reports(99).batch(300)

@@ -45,7 +45,7 @@ class Crashes:
         root = self.scratch / f"force-{self._tried}"
         mark = self.scratch / "crashed"
         mark.unlink(missing_ok=True)
-        crash = _armed({"FAULTS_CRASH": f"{point.function}:{when}:{point.call}:{mark}"})
+        crash = _sooner({"FAULTS_CRASH": f"{point.function}:{when}:{point.call}:{mark}"})
         try:
             sent = getattr(self, f"_{point.command}")(root, point, crash)
         except subprocess.TimeoutExpired as error:
@@ -96,22 +96,25 @@ class Crashes:
         self._drain(root)
         return sent
 
+    def _whole(self, root: Path, point: Point, crash: Mapping[str, str]) -> Sent:
+        return self._run(root, point, {**crash, "FAULTS_SET": ""})
+
     def _compact(self, root: Path, _: Point, crash: Mapping[str, str]) -> Sent:
-        sent = self._archived(root)
+        sent = self.archived(root)
         _run(peacewatch(root, "compact"), crash, _CRASHED)
         _run(peacewatch(root, "compact"), environment(), 0)
         _run(peacewatch(root, "cube", "update"), environment(), 0)
         return sent
 
     def _cube(self, root: Path, _: Point, crash: Mapping[str, str]) -> Sent:
-        sent = self._archived(root)
+        sent = self.archived(root)
         shutil.rmtree(root / "cube")
         _run(peacewatch(root, "cube", "update"), crash, _CRASHED)
         _run(peacewatch(root, "cube", "update"), environment(), 0)
         return sent
 
     def _requeue(self, root: Path, _: Point, crash: Mapping[str, str]) -> Sent:
-        sent = self._archived(root)
+        sent = self.archived(root)
         rejects = list(sent.certain().rejects)
         for environ, status in ((crash, _CRASHED), (environment(), 0)):
             sent.trying(rejects)
@@ -136,7 +139,7 @@ class Crashes:
         """A workspace with a log in some chunks, of which nothing is archived yet."""
         return self._copied(root, "filled", self._fill)
 
-    def _archived(self, root: Path) -> Sent:
+    def archived(self, root: Path) -> Sent:
         """A workspace with an archive of many small files."""
         return self._copied(root, "archived", self._archive)
 
@@ -167,14 +170,14 @@ class Crashes:
         self._drain(root)
 
     def _drain(self, root: Path) -> None:
-        _run(peacewatch(root, "run", "--until-drained", "--scheduler", self.scheduler), _armed(), 0)
+        _run(peacewatch(root, "run", "--until-drained", "--scheduler", self.scheduler), _sooner(), 0)
 
 
 class _Failed(Exception):
     """A command did not end as it should."""
 
 
-def _armed(crash: Mapping[str, str] | None = None) -> dict[str, str]:
+def _sooner(crash: Mapping[str, str] | None = None) -> dict[str, str]:
     environ = environment({"FAULTS_SET": _SOONER, **(crash or {})})
     return {**environ, "PYTHONPATH": f"{_HERE / 'crash'}:{environ['PYTHONPATH']}"}
 

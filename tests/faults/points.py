@@ -51,6 +51,10 @@ POINTS = [
     *(Point("run", "pipeline.lake.delta_log:DeltaLog._create", call) for call in (1, 2, 4, 5)),
     Point("run", "pipeline.lake.tables:Lake.commit_alerts"),
     Point("run", "pipeline.log.sqlite:SQLiteLog.trim"),
+    # The same in a run of one commit, after which nothing is left to do.
+    Point("whole", "pipeline.desk.store:Desk.apply"),
+    Point("whole", "pipeline.lake.tables:Lake.commit"),
+    Point("whole", "pipeline.lake.tables:Lake.commit_alerts"),
     Point("run", "pipeline.archive:Archivist._commit"),
     # Summing up and merging.
     Point("run", "pipeline.lake.delta_log:DeltaLog._checkpoint"),
