@@ -48,7 +48,6 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [
         (Point("run", "pipeline.lake.tables:Lake._append", 2), "before"),
         (Point("whole", "pipeline.lake.tables:Lake.commit_alerts"), "before"),
-        (Point("ingest", "pipeline.log.sqlite:SQLiteLog.append"), "after"),
     ],
     ids=str,
 )

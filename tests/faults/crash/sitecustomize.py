@@ -14,24 +14,28 @@ import sys
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module as all others would, and puts the crash into it once it was executed."""
+    """Finds some modules as all others would, and changes them once they were executed."""
 
-    def __init__(self, module, arm):
-        self._module, self._arm = module, arm
+    def __init__(self):
+        self.changes = {}
 
     def find_spec(self, name, path=None, target=None):
-        if name != self._module:
+        if name not in self.changes:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        loader, arm = spec.loader, self._arm
-        execute = loader.exec_module
+        execute = spec.loader.exec_module
 
         def exec_module(module):
             execute(module)
-            arm(module)
+            for change in self.changes[name]:
+                change(module)
 
-        loader.exec_module = exec_module
+        spec.loader.exec_module = exec_module
         return spec
+
+
+_finder = _Finder()
+sys.meta_path.insert(0, _finder)
 
 
 def _crash(mark):
@@ -85,7 +89,7 @@ def _install(where):
         holder = functools.reduce(getattr, owner, loaded)
         setattr(holder, name, _armed(getattr(holder, name), when, int(call), mark))
 
-    sys.meta_path.insert(0, _Finder(module, arm))
+    _finder.changes.setdefault(module, []).append(arm)
 
 
 if "FAULTS_CRASH" in os.environ:
@@ -94,7 +98,7 @@ if "FAULTS_CRASH" in os.environ:
 
 def _set(where):
     module, name, value = where.split(":")
-    sys.meta_path.insert(0, _Finder(module, lambda loaded: setattr(loaded, name, int(value))))
+    _finder.changes.setdefault(module, []).append(lambda loaded: setattr(loaded, name, int(value)))
 
 
 for each in filter(None, os.environ.get("FAULTS_SET", "").split(",")):
