@@ -1,6 +1,6 @@
 # Each target does its own set-up: a virtual environment in .venv, made again when its inputs change.
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs bench bench-quick lint format constraints clean
+.PHONY: help demo test soak docs bench bench-quick lint format constraints clean
 
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -21,6 +21,9 @@ demo: $(VENV)/.runtime ## Watch a simulated fleet raise alerts (Ctrl-C ends it)
 
 test: $(VENV)/.ready ## Run the tests
 	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: $(VENV)/.ready ## Kill, stop, fill and crash services for half an hour; SOAK="..." for options
+	@PYTHONPATH=tests exec $(BIN)/python -m faults $(SOAK)
 
 docs: $(VENV)/.ready ## Build the documentation
 	@$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build
@@ -48,7 +51,7 @@ constraints: ## Refresh the pinned versions in constraints.txt
 	"$$scratch/bin/python" -m pip --disable-pip-version-check freeze --exclude peacewatch >constraints.txt
 
 clean: ## Remove the virtual environments and everything that was built
-	rm -rf $(VENV) $(PEERS) benchmarks/results build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) benchmarks/results tests/faults/results build dist docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Peacewatch needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python" >&2; exit 1; }

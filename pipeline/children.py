@@ -30,11 +30,11 @@ def die_with_parent() -> None:
 
 
 class ChildDied(PeacewatchError):
-    """A service ended by itself: ``values["tail"]`` has the last lines it printed."""
+    """A service cannot run: ``values["tail"]`` has the last lines it printed."""
 
 
 class Child:
-    """One running ``peacewatch`` command; what it prints goes to ``log``.
+    """One running ``peacewatch`` command; what it prints is appended to ``log``.
 
     Start children from the main thread: the kernel ties them to the thread that
     started them.
@@ -45,7 +45,8 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
-        with log.open("wb") as output:
+        with log.open("ab") as output:
+            self._said_from = output.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.cli", "--workspace", str(workspace), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -61,12 +62,16 @@ class Child:
         """Its process id, which is its group's too."""
         return self._process.pid
 
-    def check(self) -> None:
-        """Raise `ChildDied` if it has ended."""
-        status = self._process.poll()
-        if status is not None:
-            tail = self.log.read_text("utf-8", "replace").splitlines()[-_TAIL:]
-            raise ChildDied(f"{self.name} ended by itself (status {status})", status=status, tail=tail)
+    @property
+    def status(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def tail(self) -> list[str]:
+        """The last lines that it printed."""
+        with self.log.open("rb") as file:
+            file.seek(self._said_from)
+            return file.read().decode("utf-8", "replace").splitlines()[-_TAIL:]
 
     def stop(self, patience_s: float) -> None:
         """Ask it to end, wait, and kill its whole group if it will not; nothing of it is left."""

@@ -83,6 +83,7 @@ for command in [
     cube.cube,
     backtest.backtest,
     running.dashboard,
+    running.up,
     lab.lab,
     running.demo,
     workspace.keys,

@@ -1,23 +1,21 @@
 """The demo: gateway, pipeline, dashboard and a simulated fleet, all on this machine.
 
 Promises: everything runs through the same doors as in earnest, each service in a
-process of its own; when it ends, however it ends, no process is left, nor is a
-temporary workspace after Ctrl-C.
+process of its own that is started again should it die; when the demo ends, however
+it ends, no process is left, nor is a temporary workspace after Ctrl-C.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +23,19 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
 
-from pipeline.children import Child, ChildDied
+from pipeline.children import ChildDied
 from pipeline.commands.listing import alert_line
 from pipeline.demo_access import drone_key, people
 from pipeline.desk import Desk
 from pipeline.errors import PeacewatchError
-from pipeline.progress import read_snapshot
 from pipeline.sender import Sender
+from pipeline.services import Services, stop_signals
 from pipeline.simulator import LIVELY, SimulationSettings
 from pipeline.workspace import FILE, Workspace
 
 _READY_S = 60.0
 _POLL_S = 0.2
 _STATUS_S = 10.0
-_PATIENCE_S = {"gateway": 10.0, "run": 20.0, "dashboard": 10.0}
 _OVERRIDES = "PEACEWATCH_"
 
 
@@ -47,11 +44,11 @@ def run_demo(directory: Path | None, *, duration: float | None, drones: int, por
 
     ``directory``: a workspace, made if it is not there yet; None for a temporary one,
     removed at the end unless ``keep``. ``port``: of the dashboard, 0 for a free one.
-    Raises `ChildDied` if a service ends by itself.
+    Raises `ChildDied` if a service cannot run at all.
     """
     console = Console(highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_signals())
+        stop = stack.enter_context(stop_signals())
         # A temporary workspace is all by itself: no setting of the environment leads out of it.
         environ = {k: v for k, v in os.environ.items() if directory or not k.startswith(_OVERRIDES)}
         workspace = stack.enter_context(_workspace(directory, keep, environ))
@@ -80,27 +77,25 @@ class _Demo:
         self._environ = environ
         self._console = console
         self._stop = stop
-        self._children: dict[str, Child] = {}
         self._sender: Sender | None = None
 
     def start(self, stack: ExitStack, drones: int, port: int) -> None:
         """Start all services and the fleet; ``stack`` ends them, the last first."""
         workspace = self._workspace
         self._console.print(f"Starting in {workspace.root} ...", markup=False)
-        logs = workspace.root / "logs"
-        logs.mkdir(exist_ok=True)
         self._desk = Desk(workspace.desk_url)
         stack.callback(self._desk.close)
         self._after = _newest_revision(self._desk)
         token = stack.enter_context(drone_key(workspace.desk_url))
         users = stack.enter_context(people(workspace))
-        for name, options in {"dashboard": ["--port", str(port)], "run": [], "gateway": ["--port", "0"]}.items():
-            child = Child(name, workspace.root, [name, *options], logs / f"{name}.log", self._environ)
-            stack.callback(child.stop, _PATIENCE_S[name])
-            self._children[name] = child
-
-        gateway, dashboard = self._address("gateway"), self._address("dashboard")
-        self._await(self._runs, "the pipeline did not come up")
+        options = {"dashboard": ["--port", str(port)], "run": [], "gateway": ["--port", "0"]}
+        say = partial(self._console.print, markup=False)
+        self._services = services = Services(workspace, options, self._environ, say)
+        stack.callback(services.stop)
+        gateway, dashboard = (
+            self._await(partial(services.url, name), f"the {name} did not come up") for name in ("gateway", "dashboard")
+        )
+        self._await(partial(services.is_up, "run"), "the pipeline did not come up")
         # Drones report at their own second of a minute: from the middle of one, the first ones would come in gusts.
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
         settings = SimulationSettings(
@@ -110,14 +105,15 @@ class _Demo:
         stack.callback(self._sender.stop)
         self._sender.start()
 
-        say = self._console.print
-        say(Panel(f"[bold]Dashboard  {dashboard}[/bold]", expand=False, padding=(1, 4), border_style="green"))
+        self._console.print(
+            Panel(f"[bold]Dashboard  {dashboard}[/bold]", expand=False, padding=(1, 4), border_style="green")
+        )
         say("Sign in as")
         for name, password in users.items():
-            say(f"  {name:<18} {password}", markup=False)
-        say(f"Gateway    {gateway}/v1/reports", markup=False)
-        say(f"Its key    {token}", markup=False)
-        say(f"Look on    peacewatch --workspace {workspace.root} status", markup=False)
+            say(f"  {name:<18} {password}")
+        say(f"Gateway    {gateway}/v1/reports")
+        say(f"Its key    {token}")
+        say(f"Look on    peacewatch --workspace {workspace.root} status")
         say(f"\n{drones:,} drones are flying. Ctrl-C ends it all.\n")
 
     def watch(self, duration: float | None) -> None:
@@ -141,8 +137,7 @@ class _Demo:
     def _pause(self) -> None:
         if self._stop.wait(_POLL_S):
             raise _Stopped
-        for child in self._children.values():
-            child.check()
+        self._services.tend()
         if self._sender is not None:
             self._sender.check()
 
@@ -154,29 +149,8 @@ class _Demo:
             self._pause()
         return found
 
-    def _address(self, name: str) -> str:
-        """Where a service listens, once it does: it says so in a file, with its process id."""
-        file = self._workspace.root / f"{name}.json"
-
-        def said() -> str | None:
-            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-                announced = json.loads(file.read_text("utf-8"))
-                if announced["pid"] == self._children[name].pid:
-                    return str(announced["url"])
-            return None
-
-        return str(self._await(said, f"the {name} did not come up"))
-
-    def _live(self) -> dict[str, Any] | None:
-        live = read_snapshot(self._workspace.live_path)
-        return live if live and live["pid"] == self._children["run"].pid else None
-
-    def _runs(self) -> bool:
-        live = self._live()
-        return live is not None and live["state"] == "running"
-
     def _told(self) -> str:
-        live, counts = self._live(), self._desk.counts()
+        live, counts = self._services.live(), self._desk.counts()
         told = f"{self._sender.accepted:,} reports" if self._sender else ""
         if live:
             told += f", {live['reports_per_s']:,.0f}/s, {live['lag_reports']:,} waiting"
@@ -212,16 +186,3 @@ def _status_line(console: Console) -> Iterator[Status | None]:
         return
     with console.status("") as status:
         yield status
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that is set by the signals that mean "end"; they do nothing else meanwhile."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,6 +226,18 @@ def test_keys_that_repeat_make_a_smaller_file_and_merging_keeps_that(tmp_path: P
         assert keys_repeat(file) is repeat
     assert files[True].stat().st_size < files[False].stat().st_size / 2
     assert keys_repeat(tmp_path / merge_files(tmp_path, None, ["True.parquet"]).path)
+
+
+def test_a_file_that_finds_no_room_says_so(tmp_path: Path) -> None:
+    rows = pa.table({"citizen_key": np.random.default_rng(1).integers(0, 2**62, 100_000)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_parquet(tmp_path / "x.parquet", rows.schema, [rows], STAGED, False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "x.parquet").exists()
 
 
 @given(st.lists(st.tuples(st.integers(1, 100), st.sampled_from("ab")), max_size=30))

@@ -103,6 +103,29 @@ def run(session: Session, until_drained: bool, scheduler: str | None, as_json: b
 
 
 @click.command()
+@click.argument("services", nargs=-1, type=click.Choice(["gateway", "run", "dashboard"]), metavar="[SERVICE]...")
+@pass_session
+def up(session: Session, services: tuple[str, ...]) -> None:
+    """All services under one supervisor, which starts again what dies.
+
+    Of gateway, run and dashboard those that are named, else all; on the ports of the settings, until
+    Ctrl-C or SIGTERM. What each of them prints is in logs/ of the workspace.
+
+    \b
+    Example:
+      peacewatch up
+      peacewatch up gateway run
+    """
+    from pipeline.up import run_up
+
+    def say(text: str) -> None:
+        click.echo(text)
+        sys.stdout.flush()
+
+    run_up(session.open(), services, say)
+
+
+@click.command()
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End after S seconds.")
 @click.option("--drones", type=click.IntRange(min=1), default=6000, show_default=True, metavar="N", help="Fleet size.")
 @click.option(

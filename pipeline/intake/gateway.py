@@ -7,6 +7,7 @@ has taken and leave nothing behind. Must not know what a request says.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.errors import UsageError
+from pipeline.errors import Conflict, UsageError
 from pipeline.intake.supervisor import supervise
 from pipeline.intake.tally import Tally
 from pipeline.workspace import Workspace
@@ -29,8 +30,8 @@ def serve(workspace: Workspace, host: str, port: int, ready: Callable[[str], Non
 
     ``port`` 0 takes a free one. ``ready`` is called with the address, such as
     ``http://127.0.0.1:8080``, as soon as it answers; without it a line on stdout says so.
-    Raises `UsageError` if the address cannot be had, `PeacewatchError` if the workspace
-    cannot be used.
+    Raises `UsageError` if the address cannot be had, `Conflict` if it is taken now,
+    `PeacewatchError` if the workspace cannot be used.
     """
     with _bind(host, port) as listener, _forgotten(workspace.root / FILE):
         url = _url(listener)
@@ -84,7 +85,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise UsageError(
+        kind = Conflict if error.errno == errno.EADDRINUSE else UsageError
+        raise kind(
             f"gateway.host = {host!r}, gateway.port = {port} cannot be listened on ({error.strerror}): "
             "use another port, or 0 for any free one",
             host=host,

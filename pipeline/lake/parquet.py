@@ -51,8 +51,10 @@ def write_parquet(
         ) as writer:
             for part in parts:
                 writer.write_table(part)
-    except BaseException:
+    except BaseException as error:
         path.unlink(missing_ok=True)  # the disk may be full
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # closing a file that could not be written hides why
         raise
     return _statistics(written[0])
 
