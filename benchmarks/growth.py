@@ -130,7 +130,7 @@ class Filler:
         apply = self._desk.apply
         self._step("desk", lambda: apply(self._source, stop, screened.findings, screened.recoveries))
         times = reports["time"].cast(pa.int64()).to_numpy()
-        keys = report_fingerprints(reports["drone_id"], times, reports["sequence"]), times
+        keys = report_fingerprints(reports, sightings), times
         fresh = self._step("choose", lambda: self._reports.select(keys, self._windows))
         known, row = np.unique(identity_fingerprints(people["citizen_key"], people["citizen_name"]), return_index=True)
         new = self._step("choose people", lambda: self._people.select(known))

@@ -33,7 +33,8 @@ from pipeline.lake.cube import Cube
 from pipeline.lake.tables import Lake
 from pipeline.latency import spans, with_stamps
 from pipeline.log import Log
-from pipeline.messages import Job
+from pipeline.messages import Job, unpacked
+from pipeline.oddities import ODDITIES
 from pipeline.outages import passes
 from pipeline.progress import Progress
 from pipeline.recoveries import joined
@@ -124,6 +125,7 @@ class Flow:
         """Bring neighbouring slices of a source to the desk, in one transaction."""
         findings = pa.concat_tables([item.findings for item in done])
         stop = done[-1].slice.stop
+        odd = pa.concat_tables([unpacked(item.screened.odd, ODDITIES) for item in done])
 
         async def once() -> Applied:
             nonlocal done
@@ -132,7 +134,7 @@ class Flow:
                 done = await asyncio.gather(*(self._cluster.ask_again(item, needed) for item in done))
                 recoveries = pa.concat_tables([item.recoveries for item in done])
                 with suppress(WatchedChangedError):
-                    return await asyncio.to_thread(self._desk.apply, source, stop, findings, recoveries, needed)
+                    return await asyncio.to_thread(self._desk.apply, source, stop, findings, recoveries, needed, odd)
 
         applied = await self._waits.through(DESK, once)
         lines, size = (sum(amounts) for amounts in zip(*((d.slice.reports, d.slice.bytes) for d in done), strict=True))

@@ -70,10 +70,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the tables of a slice are made: from the log, or if there is a ``reason``, as rejects of every line."""
+    """How the tables of a slice are made: from the log, or if there is a ``reason``, as rejects of every line.
+
+    Without a ``dialect`` there is a reason.
+    """
 
     slice: Slice
-    dialect: Shared[Dialect]
+    dialect: Shared[Dialect] | None
     reason: str | None = None
 
 
@@ -103,6 +106,7 @@ class Screened:
     times: Ints  # of its reports, microseconds
     people: Hashes  # fingerprints of its distinct identities
     stamps: Stamps
+    odd: bytes = b""  # what is odd about its reports, packed, see `pipeline.oddities`
 
 
 @dataclass(frozen=True)

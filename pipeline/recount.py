@@ -1,6 +1,6 @@
 """Counts what the archive really holds, file by file, by key.
 
-Memory: 16 bytes a report for its fingerprint and time, 5 more for its place.
+Memory: 40 bytes a report for its fingerprint, time and place, and for how they are found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dialects import Decoded, decode, workspace_dialect
-from pipeline.fingerprints import Hashes, Ints, Keys, Mask, identity_fingerprints, report_fingerprints, sort_keys
+from pipeline.fingerprints import (
+    REPORT_COLUMNS,
+    SIGHTING_COLUMNS,
+    Hashes,
+    Ints,
+    Keys,
+    Mask,
+    holds,
+    identity_fingerprints,
+    joint_fingerprints,
+    report_fingerprints,
+    report_hashes,
+    same_moment,
+    sighting_hashes,
+    sort_keys,
+)
 from pipeline.lake.delta_log import committed
 from pipeline.lake.parquet import is_as_written
 from pipeline.lake.tables import Lake
@@ -28,8 +43,8 @@ _SLICE_BYTES = 8_000_000
 Scores = np.ndarray[Any, np.dtype[np.float64]]
 Counts = np.ndarray[Any, np.dtype[np.int32]]
 _COLUMNS = {
-    "reports": ["report_id", "drone_id", "time", "sequence", "citizens"],
-    "sightings": ["report_id", "citizen_key", "score"],
+    "reports": ["report_id", *REPORT_COLUMNS],
+    "sightings": ["report_id", *SIGHTING_COLUMNS],
     "identities": ["citizen_key", "citizen_name"],
     "rejects": ["report_id"],
     "alerts": [],
@@ -64,12 +79,27 @@ class Recount:
     expected_sightings: dict[int, Counts]
     sightings: dict[int, Counts]
     reports: Keys  # of all reports, sorted
+    torn: Keys  # of reports that have lost sightings, by their own hashes, sorted
+    ambiguous: int  # reports that say other than one before of the same drone, time and sequence
     rows: dict[str, int]
     agitated: Ints  # citizens with a bad score, distinct
     citizens: Ints  # citizens with a sighting, distinct
     identities: Hashes
     named: Ints  # citizens with an identity, distinct
     damaged: list[Damaged] = field(default_factory=list)
+
+    def has(self, decoded: Decoded) -> Mask:
+        """Which reports are in the archive; of one that has lost sightings the rest tells."""
+        reports = decoded.reports
+        times = reports["time"].cast(pa.int64()).to_numpy()
+        whole = holds(self.reports, (report_fingerprints(reports, decoded.sightings), times))
+        return whole | holds(self.torn, (report_hashes(reports), times)) if len(self.torn[0]) else whole
+
+    def is_whole(self, number: int, start: int, stop: int) -> bool:
+        """Whether each line of a source's stretch is there, with all its sightings."""
+        expected, sightings = self.expected_sightings[number], self.sightings[number]
+        torn = expected[start:stop] != sightings[start:stop]
+        return bool((self.places[number][start:stop] > 0).all() and not torn.any())
 
     def copies(self) -> int:
         """Reports that are in the archive more than once."""
@@ -84,7 +114,9 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
     stops = [lake.archived(source) for source in sources]
     files = [file for table in _COLUMNS for file in _files(lake, table)]
     places, expected, sightings = ({n: np.zeros(stop, np.int32) for n, stop in enumerate(stops)} for _ in range(3))
-    hashes, times = [np.array([], np.uint64)], [np.array([], np.int64)]
+    content = {number: np.zeros(stop, np.uint64) for number, stop in enumerate(stops)}
+    own, moments = [np.array([], np.uint64)], [np.array([], np.uint64)]
+    report_ids, times = [np.array([], np.int64)], [np.array([], np.int64)]
     identities, named = [np.array([], np.uint64)], np.array([], np.int64)
     agitated, citizens = np.array([], np.int64), np.array([], np.int64)
     rows = dict.fromkeys(TABLES, 0)
@@ -109,6 +141,7 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
         ids = part["report_id"].to_numpy()
         if table == "sightings":
             _add(sightings, ids, 1)
+            _add(content, ids, sighting_hashes(part))
             keys = part["citizen_key"].to_numpy()
             citizens = np.union1d(citizens, keys)
             agitated = np.union1d(agitated, keys[is_bad(part["score"].to_numpy())])
@@ -116,18 +149,24 @@ def recount(lake: Lake, is_bad: Callable[[Scores], Mask], progress: Callable[[in
         _add(places, ids, 1)
         if table == "reports":
             _add(expected, ids, part["citizens"].to_numpy())
-            moments = part["time"].cast(pa.int64()).to_numpy()
-            hashes.append(report_fingerprints(part["drone_id"], moments, part["sequence"]))
-            times.append(moments)
+            own.append(report_hashes(part))
+            moments.append(same_moment(part))
+            report_ids.append(ids)
+            times.append(part["time"].cast(pa.int64()).to_numpy())
         if progress is not None:
             progress(number + 1, len(files))
+    hashes, ids, moments_us = np.concatenate(own), np.concatenate(report_ids), np.concatenate(times)
+    fingerprints = joint_fingerprints(hashes, _look_up(content, ids))
+    torn = _look_up(sightings, ids) != _look_up(expected, ids)
     return Recount(
         sources=sources,
         stops=stops,
         places=places,
         expected_sightings=expected,
         sightings=sightings,
-        reports=sort_keys((np.concatenate(hashes), np.concatenate(times))),
+        reports=sort_keys((fingerprints, moments_us)),
+        torn=sort_keys((hashes[torn], moments_us[torn])),
+        ambiguous=len(np.unique(fingerprints)) - len(np.unique(np.concatenate(moments))),
         rows=rows,
         agitated=agitated,
         citizens=citizens,
@@ -197,7 +236,16 @@ def _committed(report_ids: Ints, stops: list[int]) -> Mask:
     return committed
 
 
-def _add(counts: dict[int, Counts], report_ids: Ints, amount: Any) -> None:
+def _look_up(values: dict[int, Any], report_ids: Ints) -> Any:
+    source, offset = offsets_of(report_ids)
+    found = np.zeros(len(report_ids), next(iter(values.values())).dtype if values else np.int32)
+    for number in np.unique(source).tolist():
+        mine = source == number
+        found[mine] = values[number][offset[mine]]
+    return found
+
+
+def _add(counts: dict[int, Any], report_ids: Ints, amount: Any) -> None:
     source, offset = offsets_of(report_ids)
     amounts = np.broadcast_to(amount, report_ids.shape)
     for number in np.unique(source).tolist():

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from pipeline.desk import Desk
 from pipeline.dialects import Decoded
 from pipeline.durable import replace, set_aside
-from pipeline.errors import StorageError
-from pipeline.fingerprints import holds, identity_fingerprints, report_fingerprints
+from pipeline.errors import StorageError, UsageError
+from pipeline.fingerprints import identity_fingerprints, report_fingerprints
 from pipeline.lake.checkpoints import commits_of
 from pipeline.lake.cube import Cube
 from pipeline.lake.cube_check import check_cube
@@ -52,7 +52,11 @@ class Repaired:
 
 
 def repair(workspace: Workspace) -> Repaired:
-    """Mend what can be mended. Raises `Conflict` while a `run` is up, `StorageError` if a disk refuses."""
+    """Mend what can be mended.
+
+    Raises `Conflict` while a `run` is up, `StorageError` if a disk refuses, `UsageError` if it takes a dialect
+    whose file is gone.
+    """
     done = Repaired([], [], [])
     if Lake(workspace.lake_path).exists():
         _archive(workspace, done)
@@ -127,14 +131,15 @@ def again(workspace: Workspace, log: Log, found: Recount) -> dict[str, pa.Table]
         reports, lines = decoded.reports, found.places[number]
         _, offsets = offsets_of(reports["report_id"].to_numpy())
         moments = reports["time"].cast(pa.int64()).to_numpy()
-        hashes = report_fingerprints(reports["drone_id"], moments, reports["sequence"])
-        lost = (lines[offsets] == 0) & ~holds(found.reports, (hashes, moments))
+        hashes = report_fingerprints(reports, decoded.sightings)
+        lost = (lines[offsets] == 0) & ~found.has(decoded)
         for row in np.flatnonzero(lost).tolist():
             # Of copies the first is the report.
             key = int(hashes[row]), int(moments[row])
             lost[row] = key not in taken
             taken.add(key)
-        there = lost | (lines[offsets] > 0)
+        # A line that is there may be a reject of when its dialect was another.
+        there = lost | (found.expected_sightings[number][offsets] > 0)
         torn = there & (found.sightings[number][offsets] == 0) & (reports["citizens"].to_numpy() > 0)
         rows_of = np.repeat(torn, reports["citizens"].to_numpy())
         _, rejected = offsets_of(decoded.rejects["report_id"].to_numpy())
@@ -165,6 +170,9 @@ def _decoded(workspace: Workspace, log: Log, found: Recount) -> Iterator[tuple[i
                 yield number, decoded_slice(workspace, log, slice, number)
             except StorageError:
                 continue
+            except UsageError:  # its dialect's file is gone
+                if not found.is_whole(number, slice.start, slice.stop):
+                    raise
 
 
 def _alerts(lake: Lake, desk: Desk, damaged: Sequence[Damaged]) -> pa.Table:

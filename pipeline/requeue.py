@@ -1,6 +1,7 @@
 """Rejects back into the log, once what was wrong with them is mended.
 
-The lines are appended byte for byte, in the dialect that the workspace has now. They
+The lines are appended byte for byte, in the dialect that the workspace has now, or in
+their own if it was its file that was gone or broken. They
 are durable in the log before ``requeued.jsonl`` says so, which keeps them from being
 offered again. A crash between the two offers them again; that is harmless, as a report
 is stored once however often it comes. A line that is still wrong is rejected anew.
@@ -25,7 +26,7 @@ import pyarrow.compute as pc
 
 from pipeline.desk.audit import Actor, Entry
 from pipeline.desk.office import Office
-from pipeline.dialects import workspace_dialect
+from pipeline.dialects import is_dialect_lost, workspace_dialect
 from pipeline.durable import sync
 from pipeline.errors import StorageError
 from pipeline.lake.tables import Lake
@@ -77,7 +78,7 @@ def requeue(workspace: Workspace, office: Office, actor: Actor, kinds: Collectio
     workspace = Workspace.open(workspace.root)  # the settings may have been mended since
     dialect = workspace_dialect(workspace).name
     with _record(workspace) as record:
-        rows = _rejects(workspace, ["report_id", "reason", "raw"], requeued_ids(workspace))
+        rows = _rejects(workspace, ["report_id", "reason", "raw", "dialect"], requeued_ids(workspace))
         rows = rows if kinds is None else _of_kinds(rows, kinds)
         if not rows.num_rows:
             return 0
@@ -85,9 +86,9 @@ def requeue(workspace: Workspace, office: Office, actor: Actor, kinds: Collectio
         office.record(Entry(actor, "requeue rejects", details=about))
         log = open_log(workspace.log_url, workspace.settings.log)
         try:
-            for ids, data in _batches(rows):
+            for ids, data, own in _batches(rows):
                 if data:
-                    log.append([Chunk(data, dialect)])
+                    log.append([Chunk(data, own or dialect)])
                 _note(record, {"at": datetime.now(UTC).isoformat(), "user": actor.user_name, "report_ids": ids})
         finally:
             log.close()
@@ -132,20 +133,23 @@ def _of_kinds(rows: pa.Table, kinds: Collection[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows["reason"], value_set=pa.array(reasons, pa.string())))
 
 
-def _batches(rows: pa.Table) -> Iterator[tuple[list[int], bytes]]:
-    """Lines and their ids, a few megabytes at a time."""
+def _batches(rows: pa.Table) -> Iterator[tuple[list[int], bytes, str | None]]:
+    """Lines and their ids, a few megabytes at a time, and the dialect if it is to be their own."""
     ids: list[int] = []
     lines: list[bytes] = []
-    size = 0
-    for report_id, raw in zip(rows["report_id"].to_pylist(), rows["raw"], strict=True):
+    size, own = 0, None
+    columns = (rows[name] for name in ("report_id", "raw", "reason", "dialect"))
+    for report_id, raw, reason, dialect in zip(*columns, strict=True):
         line = raw.as_py()
-        if lines and size + len(line) > _BATCH_BYTES:
-            yield ids, b"".join(lines)
+        back_in = dialect.as_py() if is_dialect_lost(reason.as_py()) else None
+        if lines and (back_in != own or size + len(line) > _BATCH_BYTES):
+            yield ids, b"".join(lines), own
             ids, lines, size = [], [], 0
-        ids.append(report_id)
+        own = back_in
+        ids.append(report_id.as_py())
         lines.append(line + b"\n" if line else b"")
         size += len(line)
-    yield ids, b"".join(lines)
+    yield ids, b"".join(lines), own
 
 
 @contextmanager

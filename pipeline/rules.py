@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline.clocks import all_count_from, is_believable
 from pipeline.errors import UsageError
-from pipeline.schema import FINDINGS, RECOVERIES
+from pipeline.schema import FINDINGS, RECOVERIES, has_fix
 from pipeline.workspace import Comparison, Rules, parse_comparison
 
 #: Name of the rule on a citizen's score.
@@ -113,7 +113,7 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     ``report_id``; row i of ``people`` (schema IDENTITIES) is who row i of
     ``sightings`` is. A sighting gives at most one finding, of the worst level it
     meets; findings and recoveries keep the sightings' order. A score that is
-    null or not a number is neither. Raises `ValueError` if rows do not align.
+    null or not a number is neither. A finding at 0, 0 or nearly has no place. Raises `ValueError` if rows do not align.
     """
     if people.num_rows != sightings.num_rows:
         raise ValueError(f"{people.num_rows} people for {sightings.num_rows} sightings")
@@ -131,6 +131,8 @@ def screen(rule: ScoreRule, reports: pa.Table, sightings: pa.Table, people: pa.T
     report_ids, share = np.unique(_numpy(found, "report_id"), return_inverse=True)
     report = reports.select(["words", "accepted_at"]).take(np.searchsorted(_numpy(reports, "report_id"), report_ids))
     columns: dict[str, Any] = {name: found[name] for name in FINDINGS.names if name in found.column_names}
+    fix = pa.array(has_fix(found["lat"].to_numpy(), found["lon"].to_numpy()))
+    columns |= {name: pc.if_else(fix, found[name], None) for name in ("lat", "lon")}
     columns["rule"] = pa.repeat(rule.name, len(bad))
     columns["severity"] = pa.array([severity for severity, _, _ in rule.levels]).take(level)
     columns["threshold"] = pa.array([threshold for _, _, threshold in rule.levels]).take(level)

@@ -9,6 +9,8 @@ it came through, in the high bits, and its offset there (see `report_id_base`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -16,6 +18,14 @@ HOUR_US = 3_600_000_000
 
 #: Bits of a ``report_id`` that hold the offset: 10**12 reports for each log partition.
 OFFSET_BITS = 40
+
+#: A place so near to 0, 0 (about 100 m) is what receivers send that have no fix, and not a place.
+_NO_FIX_DEG = 0.001
+
+
+def has_fix(lat: Any, lon: Any) -> Any:
+    """Whether that is a place, of numbers or of arrays of them (degrees): not 0, 0 or nearly, and not NaN."""
+    return (abs(lat) > _NO_FIX_DEG) | (abs(lon) > _NO_FIX_DEG)
 
 
 def report_id_base(source: int) -> int:

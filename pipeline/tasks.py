@@ -27,6 +27,7 @@ from pipeline.lake.stage import Add, Batch, Choice, stage
 from pipeline.lake.upkeep import Merge, carry_out
 from pipeline.log import Log, Slice, open_log
 from pipeline.messages import Failed, Job, Recipe, Screened, Selection, Shared, Stamps, packed
+from pipeline.oddities import oddities
 from pipeline.outages import passes
 from pipeline.patience import no_long_pauses
 from pipeline.recoveries import KeyFilter, Keys, of_citizens, relevant
@@ -99,7 +100,7 @@ def screen_slice(recipe: Recipe, shared: Shared[Job], watched: Keys) -> Screened
     screened = screen(job.rule, reports, decoded.tables.sightings, decoded.tables.people)
     at_screened = time.time()
     times = reports["time"].cast(pa.int64()).to_numpy()
-    fingerprints = report_fingerprints(reports["drone_id"], times, reports["sequence"])
+    fingerprints = report_fingerprints(reports, decoded.tables.sightings)
     unknown = ~_KNOWN.holds(job.run, decoded.people)
     people, person = decoded.people[unknown], decoded.person[unknown]
     _HELD.keep(_place(recipe, job), DecodedSlice(decoded.tables, people, person, decoded.distinct), _size(decoded))
@@ -112,6 +113,7 @@ def screen_slice(recipe: Recipe, shared: Shared[Job], watched: Keys) -> Screened
         times,
         people,
         Stamps(started, at_decoded, at_screened),
+        packed(oddities(decoded.tables, fingerprints)),
     )
 
 
@@ -166,8 +168,8 @@ def _make(recipe: Recipe, job: Job) -> DecodedSlice:
     slice = recipe.slice
     first_report_id = report_id_base(job.sources[slice.partition]) + slice.start
     log = _log(job.log_url, job.log_settings, job.log_identity)
-    if recipe.reason is not None:
-        lines, reason = _lines_to_reject(log, slice, recipe.reason)
+    if recipe.reason is not None or recipe.dialect is None:
+        lines, reason = _lines_to_reject(log, slice, recipe.reason or "")
         return _with_identities(rejected(lines, slice.dialect, reason, first_report_id, slice.accepted_at))
     stretches = log.read(slice.partition, slice.start, slice.stop)
     return _with_identities(

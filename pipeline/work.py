@@ -24,8 +24,8 @@ from distributed import CancelledError, Client, Future, KilledWorker
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 
-from pipeline.dialects import Dialect
-from pipeline.errors import PeacewatchError, StorageError, Unavailable
+from pipeline.dialects import Dialect, dialect_lost
+from pipeline.errors import PeacewatchError, StorageError, Unavailable, UsageError
 from pipeline.lake.stage import Add, merge
 from pipeline.lake.upkeep import Merge
 from pipeline.latency import with_stamps
@@ -105,18 +105,20 @@ class SlicesOnCluster:
     async def decode_and_screen(self, slice: Slice, later: bool = False) -> list[Done]:
         """The slice done, in one piece or, if it made trouble, in several; ``later``: behind all alerts.
 
-        Raises `PeacewatchError` if workers cannot read the log, and `UsageError` if the
-        slice's dialect is lost: nothing is rejected for that.
+        Raises `PeacewatchError` if workers cannot read the log: nothing is rejected for that.
         """
-        done = await self._try(slice, later)
+        try:
+            dialect = self._dialect_of(slice.dialect)
+        except UsageError as error:  # its file is gone or broken, which concerns no other
+            return [await self.rejected(Recipe(slice, None, dialect_lost(error.message)))]
+        done = await self._try(Recipe(slice, dialect), later)
         if isinstance(done, Done):
             return [done]
         pieces = self._pieces(slice, done.torn)
         if len(pieces) > 1:
             # One after the other: what shares a worker with a deadly piece would be suspected with it.
             return [part for piece in pieces for part in await self.decode_and_screen(piece, later)]
-        reason = f"could not be processed: {done.reason}"
-        return [await self.rejected(Recipe(slice, self._dialect_of(slice.dialect), reason))]
+        return [await self.rejected(Recipe(slice, dialect, f"could not be processed: {done.reason}"))]
 
     async def rejected(self, recipe: Recipe) -> Done:
         """A slice all of whose lines are rejected, for the reason in its recipe."""
@@ -125,8 +127,7 @@ class SlicesOnCluster:
             raise PeacewatchError(f"{recipe.slice} can neither be processed nor rejected: {rejected.reason}")
         return rejected
 
-    async def _try(self, slice: Slice, later: bool) -> Done | Failed:
-        recipe = Recipe(slice, self._dialect_of(slice.dialect))
+    async def _try(self, recipe: Recipe, later: bool) -> Done | Failed:
         done = await self._screen(recipe, later)
         if isinstance(done, Failed) and not done.torn and done.reason != _DIED:
             done = await self._screen(recipe, later)

@@ -41,6 +41,7 @@ from pipeline.settings import (
     Work,
     parse_comparison,
 )
+from pipeline.textfile import read_text
 
 __all__ = [
     "FILE",
@@ -155,7 +156,7 @@ class Workspace:
         file = path / FILE
         if not file.is_file():
             raise UsageError(f"{path} is not a workspace: run `peacewatch --workspace {path} init` first")
-        settings = load_settings(file.read_text("utf-8"), dict(os.environ if environ is None else environ), str(file))
+        settings = load_settings(read_text(file), dict(os.environ if environ is None else environ), str(file))
         opened = cls(path, settings)
         _check_path(opened.lake_path)
         return opened

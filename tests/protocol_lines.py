@@ -33,9 +33,9 @@ class Line:
         return START + timedelta(minutes=self.minute)
 
     @property
-    def key(self) -> tuple[int | None, datetime, int]:
-        """What is the same in a retransmission."""
-        return self.drone, self.time, self.sequence
+    def key(self) -> tuple[Any, ...]:
+        """What is the same in a retransmission: all that it says."""
+        return self.drone, self.time, self.sequence, self.scores
 
     def citizens(self) -> list[tuple[str, float]]:
         """Whom a drone sees, others than those of the other partition's drones."""
@@ -92,7 +92,7 @@ class Expected:
                     continue
                 for who, score in sorted(line.citizens(), key=lambda seen: seen[1] > 10):
                     expected._screen(line, who, score)
-                    expected.identities.add((who, who.upper()))  # also who is only in a copy that says otherwise
+                    expected.identities.add((who, who.upper()))
                 if line.key in seen:
                     continue
                 seen.add(line.key)

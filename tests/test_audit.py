@@ -19,6 +19,7 @@ from pipeline.desk.audit import Actor, Entry, Search, Trail
 from pipeline.desk.export import export_lines
 from pipeline.desk.office import Office
 from pipeline.desk.tables import AUDIT, META, METADATA
+from pipeline.desk.texts import keys_as_text
 from pipeline.verify import verify
 from pipeline.workspace import Workspace
 
@@ -215,3 +216,16 @@ def test_verify_checks_the_chain(tmp_path: Path) -> None:
     engine.dispose()
     [check] = [check for check in verify(workspace).checks if check.name == "audit"]
     assert (check.ok, check.detail) == (False, "row 2 was changed")
+
+
+def test_keys_of_64_bits_are_texts_for_json_however_deep() -> None:
+    row = {
+        "citizen_key": -(2**63),
+        "details": {"citizen_keys": [2**62, None], "lines": 7},
+        "citizens": [{"citizen_key": 1}],
+    }
+    assert keys_as_text(row) == {
+        "citizen_key": "-9223372036854775808",
+        "details": {"citizen_keys": ["4611686018427387904", None], "lines": 7},
+        "citizens": [{"citizen_key": "1"}],
+    }

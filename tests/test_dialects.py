@@ -33,7 +33,9 @@ def decoded(data: bytes, dialect: Dialect = PEACEWATCH) -> Decoded:
     ("bad", "reason"),
     [
         (GOOD[:40], "not valid JSON: unexpected end"),
-        (GOOD.replace(b"50", b"NaN"), "not valid JSON"),
+        (GOOD.replace(b"50", b"NaN"), "citizens[0].peacescore is not a finite number"),
+        (GOOD.replace(b'"lat":1', b'"lat":120,"lon":48'), "lon stands twice in one object"),
+        (GOOD.replace(b'"lat":1,"lon":2', b'"lat":120,"lon":48'), "are latitude and longitude swapped?"),
         (GOOD.replace(b"50", b"1e400"), "citizens[0].peacescore is not a finite number"),
         (GOOD.replace(b"50", b'"NaN"'), "citizens[0].peacescore is not a finite number"),
         (GOOD.replace(b"50", b'"high"'), "'peacescore': failed to parse \"high\""),
@@ -49,8 +51,11 @@ def decoded(data: bytes, dialect: Dialect = PEACEWATCH) -> Decoded:
         (GOOD.replace(b"2026", b"9999"), "a time between 2000 and 2100"),
         (GOOD.replace(b"2026-11-02T07:30:00Z", b"yesterday"), "time is unreadable"),
         (GOOD.replace(b'"time":"2026-11-02T07:30:00Z",', b""), "time is missing"),
-        (GOOD[:-1] + b',"battery":1e999}', "battery is not a finite number"),
         (GOOD[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "depth limit"),
+        (GOOD[:-1] + b',"citizens":[]}', "citizens stands twice in one object"),
+        (GOOD[:-1] + b',"citizens":null}', "citizens stands twice in one object"),
+        (GOOD.replace(b"50", b'50,"peac\\u0065score":9'), "peacescore stands twice in one object"),
+        (GOOD.replace(b'"id":"c"', b'"id":" "'), "citizens[0] has neither id nor name"),
         (b"\xff" + GOOD, "not UTF-8: byte 0xff at 0"),
         (GOOD.replace(b'"c"', b'"\xe9"'), "not UTF-8"),
         (b"\xef\xbb\xbf" + GOOD, "byte order mark"),
@@ -225,13 +230,13 @@ def test_a_scale_where_high_is_bad_and_a_time_in_words(tmp_path: Path) -> None:
         b'{"d": {"id": "x"}, "at": "07/04/2022 16:45:40", "at_place": [2.5, 48.5], "heard": "go  away",'
         b' "people": [{"n": "A", "anger": 9}]}\n'
     )
-    three = line.replace(b"48.5]", b"48.5, 30]")
+    three = line.replace(b"48.5]", b"48.5, 30.50]")
     tables = decoded(line + three, load_dialect(str(file)))
-    (report,) = tables.reports.to_pylist()
+    report, higher = tables.reports.to_pylist()
+    assert (higher["lat"], higher["extra"]) == (48.5, '{"at_place":[2.5,48.5,30.50]}'), "what is not read is kept"
     assert (report["lat"], report["lon"], report["words"]) == (48.5, 2.5, ["go", "away"])
     assert str(report["time"]) == "2022-07-04 14:45:40+00:00"
-    assert tables.sightings["peacescore"].to_pylist() == [pytest.approx(10)]
-    assert "at_place has more than 2 elements" in tables.rejects["reason"][0].as_py()
+    assert tables.sightings["peacescore"].to_pylist() == [pytest.approx(10)] * 2
 
 
 @pytest.mark.parametrize(
@@ -248,6 +253,46 @@ def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, says: str
     file.write_text(text)
     with pytest.raises(UsageError, match=says.replace("(", r"\(")):
         load_dialect(str(file))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_dialect_is_read_as_editors_save_it(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_bytes(f"about: Préfecture{SPARK}".replace("\n", "\r\n").encode(encoding))
+    assert load_dialect(str(file)).mapping.about == "Préfecture"
+
+
+@pytest.mark.parametrize("data", ["about: Préfecture".encode("latin-1"), b"about: \x00", b"a: " + b"[" * 3000])
+def test_a_dialect_that_is_no_text_is_one_sentence_with_its_name(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_bytes(data)
+    with pytest.raises(UsageError, match=r"own\.yaml"):
+        load_dialect(str(file))
+
+
+_WAYS = """
+report: {drone_id: {path: drone.id}, time: {path: 'meta["t.s"]', unit: s}, lat: {path: "geo.coordinates[1]"},
+  lon: {path: "geo.coordinates[0]"}, battery: {path: b, scale: 100}, temperature: {path: "many[12].t", offset: -273},
+  words: {path: w, split: ";"}, status: {path: "n[1][0]"}}
+citizens: {path: data.c, id: {path: x.i}, score: {path: s}}
+"""
+
+
+def test_dotted_names_indices_units_and_separators(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(_WAYS)
+    rest = {"meta": {"t.s": 1_793_604_600}, "geo": {"coordinates": [2.5, 48.5]}}
+    one = {"drone.id": "a", "b": 0.5, "w": "a b; c;", "n": [["q"], ["z"]], "data": {"c": [{"x.i": "k", "s": 3}]}}
+    other = {"drone": {"id": "b"}, "b": "?", "data.c": {"x": {"i": "k"}, "s": 3, "z": 1}}
+    lines = [one | rest | {"many": [{"t": 280 + at} for at in range(13)]}, other | rest | {"many": []}]
+    tables = decoded("".join(json.dumps(line) + "\n" for line in lines).encode(), load_dialect(str(file)))
+    assert tables.rejects["reason"].to_pylist() == []
+    first, second = tables.reports.to_pylist()
+    assert (first["drone_id"], second["drone_id"]) == ("a", "b")
+    assert (first["battery"], first["temperature"], first["status"]) == (50, 19, "z")
+    assert (first["lat"], first["lon"], first["words"]) == (48.5, 2.5, ["a b", "c"])
+    assert json.loads(second["extra"]) == {"b": "?", "data.c": [{"z": 1}]}
+    assert tables.people["citizen_id"].to_pylist() == ["k", "k"]
 
 
 def test_an_unknown_dialect_names_the_known_ones() -> None:
@@ -294,7 +339,7 @@ def test_what_becomes_of_a_line_does_not_depend_on_its_neighbours(lines: list[by
 
 _TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
 _CITIZEN = st.fixed_dictionaries(
-    {"id": _TEXT.filter(bool), "peacescore": st.floats(0, 100)},
+    {"id": _TEXT.filter(str.strip), "peacescore": st.floats(0, 100)},
     optional={"name": _TEXT, "action": _TEXT, "mood": _TEXT},
 )
 _REPORT = st.fixed_dictionaries(

@@ -7,6 +7,7 @@ import operator
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.rules import MAX_CHARACTERS, MAX_LISTED, ScoreRule, Screened, rule_from_settings, screen
-from pipeline.schema import FINDINGS, IDENTITIES, RECOVERIES, REPORTS, SIGHTINGS
+from pipeline.schema import FINDINGS, IDENTITIES, RECOVERIES, REPORTS, SIGHTINGS, has_fix
 from pipeline.workspace import Rules
 
 SEEN = datetime(2026, 11, 2, 7, 30, tzinfo=UTC)
@@ -222,3 +223,12 @@ def test_rules_that_contradict_one_another_are_refused(rules: Rules, said: str) 
 )
 def test_rules_that_agree_are_taken(rules: Rules) -> None:
     assert [level[0] for level in rule_from_settings(rules).levels] == ["critical", "high"]
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "placed"),
+    [(0.0, 0.0, False), (0.000001, -0.000001, False), (-0.0005, 0.0009, False), (0.0, 2.35, True), (0.65, 0.07, True)],
+)
+def test_0_0_is_no_place(lat: float, lon: float, placed: bool) -> None:
+    assert bool(has_fix(lat, lon)) is placed
+    assert has_fix(np.array([lat]), np.array([lon])).tolist() == [placed]

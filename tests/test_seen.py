@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from numba import types
 
 from pipeline.compiled import kernel
-from pipeline.fingerprints import Hashes, Ints, Keys
+from pipeline.dialects import decode, load_dialect
+from pipeline.fingerprints import Hashes, Ints, Keys, report_fingerprints
 from pipeline.lake import seen as seen_module
 from pipeline.lake.keyset import KeySet
 from pipeline.lake.seen import HOUR_US, SeenIdentities, SeenReports
@@ -66,6 +68,56 @@ def test_reports_of_the_same_fingerprint_are_told_apart_by_their_times() -> None
     hashes = np.full(len(times), 7, np.uint64)
     assert seen.select((hashes, times), 1).all()
     assert not seen.select((hashes, times[::-1].copy()), 2).any()
+
+
+def prints_of(*lines: bytes) -> list[int]:
+    """The fingerprints of some reports."""
+    tables = decode(
+        b"\n".join(lines),
+        load_dialect("peacewatch"),
+        secret="",
+        first_report_id=0,
+        accepted_at=[(len(lines), 0.0)],
+        max_report_bytes=9999,
+    )
+    assert tables.reports.num_rows == len(lines)
+    return report_fingerprints(tables.reports, tables.sightings).tolist()
+
+
+REPORT = (
+    b'{"drone_id":"d","sequence":4,"time":"2026-11-02T07:30:00Z","location":{"lat":1,"lon":2},"words":["a","b"],'
+    b'"citizens":[{"id":"c","peacescore":5},{"id":"e","peacescore":6,"action":"x"}],"more":[1,2]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"id":"c"', b'"id":"f"'),
+        (b'"peacescore":5', b'"peacescore":4'),
+        (b'"action":"x"', b'"action":"y"'),
+        (b'{"id":"c","peacescore":5},', b""),
+        (b'"lat":1', b'"lat":1.5'),
+        (b'["a","b"]', b'["b","a"]'),
+        (b'["a","b"]', b'["ab"]'),
+        (b"[1,2]", b"[1,3]"),
+        (b'"sequence":4', b'"sequence":4,"battery":7'),
+        (b'"sequence":4', b'"sequence":4,"status":"on"'),
+        (b'"sequence":4', b'"sequence":5'),
+    ],
+)
+def test_reports_that_say_something_else_are_no_copies_wherever_they_stand(old: bytes, new: bytes) -> None:
+    other = REPORT.replace(old, new)
+    alone = prints_of(REPORT)[0], prints_of(other)[0]
+    assert alone[0] != alone[1]
+    assert prints_of(other, REPORT, other) == [alone[1], alone[0], alone[1]]
+
+
+def test_white_space_order_and_names_make_no_other_report() -> None:
+    members = json.loads(REPORT)
+    shuffled = json.dumps(dict(reversed(members.items())), indent=None).encode()
+    named = REPORT.replace(b'"id":"c"', b'"name":"Zoe","id":"c"')
+    assert len({*prints_of(REPORT, shuffled, named)}) == 1
 
 
 def hours_of_keys(hours: int, reports: int) -> list[tuple[Hashes, Ints]]:

@@ -133,11 +133,40 @@ def test_counts_are_exact_to_the_microsecond(
     assert read(dialect, value) == [EPOCH + timedelta(microseconds=moment)]
 
 
-def test_the_last_of_two_times_counts_and_escapes_make_no_difference(plain: Dialect, tmp_path: Path) -> None:
+def test_of_two_times_nobody_can_tell_which_is_meant_and_escapes_make_no_difference(
+    plain: Dialect, tmp_path: Path
+) -> None:
     data = b'{"d":"a","t":"2026-11-02T07:30:00Z","y":1,"x":2,"c":[{"i":"c","s":5}],"t":"2026-11-02T07:31:00\\u005a"}\n'
-    assert decoded(plain, data).reports["time"].to_pylist() == [datetime(2026, 11, 2, 7, 31, tzinfo=UTC)]
+    assert decoded(plain, data).rejects["reason"].to_pylist() == ["t stands twice in one object: send it once"]
+    assert read(plain, r'"2026-11-02T07:31:00\u005a"') == [datetime(2026, 11, 2, 7, 31, tzinfo=UTC)]
     slashes = dialect_with(tmp_path, 'format: "%d/%m/%Y %H:%M"')
     assert read(slashes, r'"02\/11\/2026 07:30"') == [datetime(2026, 11, 2, 7, 30, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    ("members", "minute"),
+    [
+        ('"meta.t":"2026-11-02T07:31:00Z"', 31),
+        ('"meta.t":"2026-11-02T07:31:00Z","meta":{"t":"2026-11-02T07:32:00Z"}', 32),
+        ('"meta":{"t":"2026-11-02T07:32:00Z"},"meta.t":"2026-11-02T07:31:00Z"', 32),
+        ('"meta":{"t":null},"meta.t":"2026-11-02T07:31:00Z"', 31),
+        ('"meta.t":"2026-11-02T07:31:00Z","meta":{"t":null}', 31),
+        ('"meta.t":1793604660000,"meta":{"t":1793604720000}', 32),
+    ],
+)
+def test_a_time_may_have_a_name_with_dots(members: str, minute: int, tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text((_MAPPING % "").replace("path: t", "path: meta.t"), "utf-8")
+    tables = decoded(load_dialect(str(file)), lines_of("1").replace(b'"t":1', members.encode()))
+    assert tables.rejects["reason"].to_pylist() == []
+    assert tables.reports["time"].to_pylist() == [datetime(2026, 11, 2, 7, minute, tzinfo=UTC)]
+
+
+def test_what_should_hold_the_time_and_is_no_object_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text((_MAPPING % "").replace("path: t", "path: meta.t"), "utf-8")
+    reasons = decoded(load_dialect(str(file)), lines_of("1").replace(b'"t":1', b'"meta":5')).rejects["reason"]
+    assert "meta" in reasons.to_pylist()[0]
 
 
 @pytest.mark.parametrize("path", ["meta.t", "rows[1].t", "rows[1]"])

@@ -43,8 +43,9 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
   latency.title.after(step)
   const workers = table("Workers", ["Worker", "Threads", "CPU", "Memory", "Tasks"], "No workers: the pipeline is not running.")
   const stored = table("Stored", ["What", "Rows", "Files", "Size"], "")
+  const odd = table("Odd reports", ["Drone", "Taken, but", "Reports"], "None.")
   const rejects = new Rejects(clock, model, send)
-  const main = el("main", "scroll", rate.element, lag.element, latency.element, rejects.element, el("div", "stack", workers.element, stored.element))
+  const main = el("main", "scroll", rate.element, lag.element, latency.element, rejects.element, el("div", "stack", workers.element, stored.element, odd.element))
   const waits = el("div", "waits")
   waits.setAttribute("role", "status")
   root.append(counters, waits, main)
@@ -129,6 +130,7 @@ function start(model, root, { Clock, compact, dataRate, duration, el, number, se
     put("free", bytes(said.free_bytes), `of ${bytes(said.disk_bytes)}`)
     put("rejects", number(said.waiting, 0), said.waiting ? "not requeued" : "none waiting")
     rejects.apply(said)
+    odd.apply(said.odd.map(([drone, kind, reports]) => [drone, kind, number(reports, 0)]))
   }
 
   model.on("msg:custom", (event) => {

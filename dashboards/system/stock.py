@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import closing
 from typing import Any
 
 from dashboards.seats import Seats
 from dashboards.site import Site
 from dashboards.system.holdings import holdings
+from pipeline.desk import Desk
 from pipeline.requeue import waiting
 from pipeline.workspace import Workspace
 
@@ -84,4 +86,16 @@ def stored(workspace: Workspace) -> dict[str, Any]:
     """What is stored, and the most frequent kinds of rejects that wait for a requeue."""
     kinds = waiting(workspace)
     shown = [{"kind": kind, "lines": lines} for kind, lines in list(kinds.items())[:_KINDS]]
-    return {**holdings(workspace), "kinds": shown, "kinds_in_all": len(kinds), "waiting": sum(kinds.values())}
+    return {
+        **holdings(workspace),
+        "kinds": shown,
+        "kinds_in_all": len(kinds),
+        "waiting": sum(kinds.values()),
+        "odd": odd(workspace),
+    }
+
+
+def odd(workspace: Workspace) -> list[list[Any]]:
+    """What is odd about reports that were taken, the newest first: drone, kind, reports."""
+    with closing(Desk(workspace.desk_url)) as desk:
+        return [[row["drone_id"], row["kind"], row["reports"]] for row in desk.odd_reports(_KINDS)]

@@ -78,9 +78,15 @@ def alert_line(alert: dict[str, Any]) -> str:
     style = _STYLES.get(alert["severity"], "default")
     return (
         f"{time_text(alert['time'])}  [{style}]{alert['severity']:<8}[/{style}]  {alert['score']:g}  "
-        f"{who}{did} at {alert['lat']:.4f}, {alert['lon']:.4f}, seen by {escaped(alert['drone_id'])}  "
+        f"{who}{did} at {_place(alert, ', ')}, seen by {escaped(alert['drone_id'])}  "
         f"{alert['state']}{late}"
     )
+
+
+def _place(alert: dict[str, Any], between: str) -> str:
+    if alert["lat"] is None or alert["lon"] is None:
+        return "an unknown place"
+    return f"{alert['lat']:.4f}{between}{alert['lon']:.4f}"
 
 
 def _show_alerts(found: list[dict[str, Any]], total: int) -> None:
@@ -95,7 +101,7 @@ def _show_alerts(found: list[dict[str, Any]], total: int) -> None:
             f"{alert['score']:g}",
             alert["citizen_name"] or alert["citizen_id"] or "-",
             alert["action"] or "-",
-            f"{alert['lat']:.4f} {alert['lon']:.4f}",
+            _place(alert, " "),
             alert["state"] + (", late" if alert["late"] else ""),
         ]
         for alert in found

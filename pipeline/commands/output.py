@@ -35,8 +35,10 @@ def _encode(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON; times as `time_text`."""
-    return json.dumps(value, default=_encode, ensure_ascii=False)
+    """One line of JSON; times as `time_text`, citizens' keys as texts."""
+    from pipeline.desk.texts import keys_as_text
+
+    return json.dumps(keys_as_text(value), default=_encode, ensure_ascii=False)
 
 
 def print_json(value: Any) -> None:

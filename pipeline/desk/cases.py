@@ -28,6 +28,7 @@ from pipeline.desk.tables import ALERTS, AUDIT, CASES, UNRESOLVED, USERS
 from pipeline.desk.texts import tidy
 from pipeline.desk.times import to_clock, to_time
 from pipeline.desk.work import DONE, Action, Case, Deed, Refused, decide
+from pipeline.schema import has_fix
 from pipeline.workspace import Work
 
 REFUSED = "refused"
@@ -255,7 +256,8 @@ def _hindered(connection: sa.Connection, action: Action, alert: sa.RowMapping) -
         user = connection.execute(sa.select(USERS).where(USERS.c.name == action.to)).first()
         if user is None or user.disabled_at is not None or not may(user.role, Right.WORK):
             return Refused(f"{action.to!r} does not work on alerts: choose somebody else")
-    if action.kind == "silence" and action.scope != CITIZEN and alert["lat"] is None:
+    placed = alert["lat"] is not None and alert["lon"] is not None and has_fix(alert["lat"], alert["lon"])
+    if action.kind == "silence" and action.scope != CITIZEN and not placed:
         return Refused("its place is not known: silence its citizen")
     if action.kind == "reopen":
         same = (ALERTS.c.citizen_key == alert["citizen_key"], ALERTS.c.rule == alert["rule"])

@@ -16,6 +16,7 @@ import orjson
 
 from pipeline.desk.audit import Actor, Entry, Search
 from pipeline.desk.office import Office
+from pipeline.desk.texts import keys_as_text
 
 _PAGE = 2_000
 
@@ -32,7 +33,7 @@ def export_lines(office: Office, search: Search, by: Actor) -> Iterator[bytes]:
     for end in reversed(ends):
         for row in reversed(office.audit(search, end, _PAGE)):
             # Names of columns are no plain strings.
-            plain = {str(name): value for name, value in row.items()}
+            plain = keys_as_text({str(name): value for name, value in row.items()})
             yield orjson.dumps(plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 

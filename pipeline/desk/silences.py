@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import cos, hypot, radians
 
 from pipeline.desk.alerts import Change
+from pipeline.schema import has_fix
 
 CITIZEN = "citizen"
 PLACE = "place"
@@ -49,6 +50,8 @@ class Silence:
         if self.scope == CITIZEN:
             return True
         if lat is None or lon is None or self.lat is None or self.lon is None or self.radius_m is None:
+            return False
+        if not has_fix(lat, lon):
             return False
         return apart_m(lat, lon, self.lat, self.lon) <= self.radius_m
 

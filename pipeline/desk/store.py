@@ -35,7 +35,8 @@ from pipeline.desk.rows import (
     recoveries_from_table,
     row_from_alert,
 )
-from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, SCREENED, SHOWN, UNRESOLVED, VERSION
+from pipeline.desk.tables import ALERT_STAMPS, ALERTS, META, METADATA, ODD, SCREENED, SHOWN, UNRESOLVED, VERSION
+from pipeline.desk.times import to_time
 from pipeline.desk.watched import WatchedChangedError, rewatched, since
 from pipeline.errors import Conflict, StorageError
 from pipeline.latency import with_stamps
@@ -160,7 +161,13 @@ class Desk:
         return _NOBODY if watched is None else watched
 
     def apply(
-        self, source: str, stop: int, findings: pa.Table, recoveries: pa.Table, asked: Keys | None = None
+        self,
+        source: str,
+        stop: int,
+        findings: pa.Table,
+        recoveries: pa.Table,
+        asked: Keys | None = None,
+        odd: pa.Table | None = None,
     ) -> Applied:
         """Take in what was found in ``source`` before offset ``stop``, exactly once.
 
@@ -168,9 +175,9 @@ class Desk:
         empty) are of one source, whose slices come in order. What lies before the
         offset that the source has reached is left out, so that a slice may be
         repeated, or overlap the one before it. ``asked`` (sorted) says whose recoveries
-        are complete, besides those with a finding here; None: everybody's. Raises
-        `WatchedChangedError`, and does nothing, if others are watched by now, and `Conflict` if another
-        process took over.
+        are complete, besides those with a finding here; None: everybody's. ``odd`` (schema `ODDITIES`) is
+        counted with it. Raises `WatchedChangedError`, and does nothing, if others are watched by now, and
+        `Conflict` if another process took over.
         """
         with self._applying:
             try:
@@ -191,6 +198,7 @@ class Desk:
                     _write(connection, changes, now_us)
                     _stamp(connection, changes, findings)
                     quiet.watch(connection, changes, now_us, self._trail)
+                    _count_odd(connection, odd, now_us)
                     _move(connection, source, stop)
             except (WatchedChangedError, Conflict):
                 raise
@@ -237,6 +245,13 @@ class Desk:
         """The number of the newest change."""
         with self._database.read() as connection:
             return value(connection, REVISION)
+
+    def odd_reports(self, limit: int = 200) -> list[dict[str, Any]]:
+        """What was odd about reports that were taken: drone_id, kind, reports and last_at; the newest first."""
+        query = sa.select(ODD).order_by(ODD.c.last_at.desc(), ODD.c.reports.desc(), ODD.c.drone_id).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [{**row, "last_at": to_time(row["last_at"])} for row in rows]
 
     def counts(self) -> dict[str, int]:
         """How many alerts there are in each state; a state without any is 0."""
@@ -335,6 +350,20 @@ def _stamp(connection: sa.Connection, changes: list[Change], findings: pa.Table)
         if (alert_id := opened.pop(subject, None)) is not None:
             rows.append({"alert_id": alert_id, **dict(zip(STAMPS.names, values, strict=True))})
     execute_many(connection, _INSERT_STAMPS, rows)
+
+
+_COUNT_ODD = sa.text(
+    "INSERT INTO odd_reports (drone_id, kind, reports, last_at) VALUES (:drone_id, :kind, :reports, :at) "
+    "ON CONFLICT (drone_id, kind) DO UPDATE "
+    "SET reports = odd_reports.reports + excluded.reports, last_at = excluded.last_at"
+)
+
+
+def _count_odd(connection: sa.Connection, odd: pa.Table | None, now_us: int) -> None:
+    if odd is not None and odd.num_rows:
+        counted = odd.group_by(["drone_id", "kind"]).aggregate([("reports", "sum")])
+        counted = counted.rename_columns({"reports_sum": "reports"})
+        connection.execute(_COUNT_ODD, [row | {"at": now_us} for row in counted.to_pylist()])
 
 
 def _move(connection: sa.Connection, source: str, stop: int) -> None:

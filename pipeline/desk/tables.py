@@ -74,6 +74,17 @@ SCREENED = sa.Table(
     sa.Column("stop", sa.BigInteger, nullable=False),
 )
 
+#: How many reports of a drone were odd in some way, and when the last of them was screened.
+ODD = sa.Table(
+    "odd_reports",
+    METADATA,
+    sa.Column("drone_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("reports", sa.BigInteger, nullable=False),
+    sa.Column("last_at", sa.BigInteger, nullable=False),
+    sa.Index("odd_reports_by_time", "last_at"),
+)
+
 #: What officers did with an alert; an alert without a row was not touched yet.
 CASES = sa.Table(
     "cases",

@@ -1,7 +1,14 @@
 """Wire formats → canonical tables and rejects, by a YAML mapping and columnar code."""
 
 from pipeline.dialects.decode import Checked, Decoded, check, decode, rejected
-from pipeline.dialects.mapping import Dialect, builtin_dialects, load_dialect, workspace_dialect
+from pipeline.dialects.mapping import (
+    Dialect,
+    builtin_dialects,
+    dialect_lost,
+    is_dialect_lost,
+    load_dialect,
+    workspace_dialect,
+)
 from pipeline.dialects.parse import Reject
 
 __all__ = [
@@ -12,6 +19,8 @@ __all__ = [
     "builtin_dialects",
     "check",
     "decode",
+    "dialect_lost",
+    "is_dialect_lost",
     "load_dialect",
     "rejected",
     "workspace_dialect",

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dialects.lines import Ints
-from pipeline.dialects.mapping import Dialect, Name, Number, Text, Words
+from pipeline.dialects.mapping import Dialect, Name, Number, Text, Whole, Words
 from pipeline.dialects.parse import Parsed
 from pipeline.dialects.timing import unusable, why_unusable
-from pipeline.dialects.wire import fixed_lists, get
+from pipeline.dialects.wire import get
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -36,9 +36,19 @@ def read_text(record: pa.StructArray, text: Text | None) -> pa.Array:
     return get(record, text.path).cast(pa.string())
 
 
-def read_number(record: pa.StructArray, number: Number | None, kind: pa.DataType) -> pa.Array:
-    """A column of numbers; null everywhere if the dialect has no such field."""
-    return pa.nulls(len(record), kind) if number is None else get(record, number.path)
+def read_number(record: pa.StructArray, number: Number | None) -> pa.Array:
+    """A column of numbers in Peacewatch's unit; null everywhere if the dialect has no such field."""
+    if number is None:
+        return pa.nulls(len(record), pa.float64())
+    values = get(record, number.path)
+    if (number.scale, number.offset) == (1, 0):
+        return values
+    return pc.add(pc.multiply(values, number.scale), number.offset)
+
+
+def read_integer(record: pa.StructArray, whole: Whole | None) -> pa.Array:
+    """A column of integers; null everywhere if the dialect has no such field."""
+    return pa.nulls(len(record), pa.int64()) if whole is None else get(record, whole.path)
 
 
 def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
@@ -54,10 +64,53 @@ def read_name(citizens: pa.StructArray, name: Name | None) -> pa.Array:
     return pc.if_else(pc.equal(joined, ""), None, joined)
 
 
-def none_if_empty(texts: pa.Array) -> pa.Array:
-    """Texts, with null in place of empty ones: an empty id is nobody's."""
-    empty = pc.equal(pc.binary_length(texts), 0)
-    return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
+def read_identity(citizens: pa.StructArray, dialect: Dialect) -> tuple[pa.Array, pa.Array]:
+    """Citizens' ids and names, null where there is none: a blank is nobody's, nor is a word for no id beside a name."""
+    fields = dialect.mapping.citizens
+    ids, names = read_text(citizens, fields.id), _none_if_blank(read_name(citizens, fields.name))
+    ids = _none_if_blank(ids)
+    words = pa.array([word.strip().lower() for word in fields.no_id], pa.string())
+    short = np.flatnonzero((_lengths(ids) <= max(map(len, fields.no_id), default=0)) & names.is_valid().to_numpy(False))
+    if not len(short):
+        return ids, names
+    no_id = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(ids.take(pa.array(short)))), value_set=words)
+    return _without(ids, short[no_id.to_numpy(zero_copy_only=False)]), names
+
+
+#: What white space begins with in UTF-8.
+_BLANK = np.zeros(256, np.bool_)
+_BLANK[[*range(33), 0xC2, 0xE1, 0xE2, 0xE3]] = True
+
+
+def _none_if_blank(texts: pa.StringArray) -> pa.StringArray:
+    """Texts, with null in place of those of nothing but white space."""
+    lengths, data = _lengths(texts), texts.buffers()[2]
+    if data is None or not data.size:
+        return pa.nulls(len(texts), pa.string())
+    starts = np.frombuffer(texts.buffers()[1], np.int32, len(texts), 4 * texts.offset)
+    firsts = np.frombuffer(data, np.uint8)[np.minimum(starts, data.size - 1)]
+    some = np.flatnonzero(_BLANK[firsts] | (lengths == 0))
+    if not len(some):
+        return texts
+    blank = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts.take(pa.array(some)))), 0)
+    return _without(texts, some[pc.fill_null(blank, False).to_numpy(zero_copy_only=False)])
+
+
+def _lengths(texts: pa.StringArray) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The lengths of texts in bytes; 0 for null."""
+    if not len(texts):
+        return np.zeros(0, np.int32)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset)
+    return np.diff(offsets)
+
+
+def _without(texts: pa.StringArray, rows: Ints) -> pa.StringArray:
+    """Texts, with null in some rows."""
+    if not len(rows):
+        return texts
+    keep = np.ones(len(texts), np.bool_)
+    keep[rows] = False
+    return pc.if_else(pa.array(keep), texts, None)
 
 
 def faults(parsed: Parsed, dialect: Dialect) -> dict[int, str]:
@@ -86,21 +139,18 @@ def _report_checks(wire: pa.StructArray, parsed: Parsed, dialect: Dialect) -> It
     drone = read_text(wire, report.drone_id)
     yield _empty(drone), lambda row: f"{report.drone_id.path} is missing: say which drone reports"
     yield unusable(parsed, dialect), partial(why_unusable, parsed, dialect)
-    for path, limit in ((report.lat.path, 90.0), (report.lon.path, 180.0)):
-        yield from _range_checks(get(wire, path), path, -limit, limit)
-    for path, length in fixed_lists(dialect).items():
-        lengths = pc.fill_null(pc.list_value_length(get(wire, path)), length).to_numpy()
-        yield lengths > length, partial(_always, f"{path} has more than {length} elements")
-    for number in (report.battery, report.temperature):
-        if number is not None:
-            values = get(wire, number.path)
-            finite = pc.fill_null(pc.is_finite(values), True)
-            if not pc.all(finite, min_count=0).as_py():
-                yield ~_mask(finite), partial(_always, f"{number.path} is not a finite number")
+    lat, lon = read_number(wire, report.lat), read_number(wire, report.lon)
+    for bad, reason in _range_checks(lat, report.lat.path, -90.0, 90.0):
+        yield bad, partial(_with_hint, lon, reason)
+    yield from _range_checks(lon, report.lon.path, -180.0, 180.0)
 
 
-def _always(reason: str, row: int) -> str:
-    return reason
+def _with_hint(lon: pa.Array, reason: Callable[[int], str], row: int) -> str:
+    """Why a latitude cannot be; where the longitude could be one, that the two may be swapped."""
+    other = lon[row].as_py()
+    why = reason(row)
+    swapped = why.endswith("is right") and other is not None and abs(other) <= 90
+    return why + "; are latitude and longitude swapped?" if swapped else why
 
 
 def _citizen_checks(citizens: pa.StructArray, dialect: Dialect) -> Iterator[_Check]:
@@ -109,9 +159,9 @@ def _citizen_checks(citizens: pa.StructArray, dialect: Dialect) -> Iterator[_Che
         yield _null(citizens), lambda at: " is null: leave it out"
     low, high = sorted((scale.worst, scale.best))
     yield from _range_checks(get(citizens, fields.score.path), "." + fields.score.path, low, high)
-    names = [read_text(citizens, fields.id), read_name(citizens, fields.name)]
-    if all(name.null_count for name in names) or any(pc.any(pc.equal(name, "")).as_py() for name in names):
-        yield _empty(names[0]) & _empty(names[1]), lambda at: " has neither id nor name: send one of them"
+    names = read_identity(citizens, dialect)
+    if all(name.null_count for name in names):
+        yield _null(names[0]) & _null(names[1]), lambda at: " has neither id nor name: send one of them"
 
 
 def _range_checks(values: pa.Array, path: str, low: float, high: float) -> Iterator[_Check]:
@@ -158,6 +208,13 @@ def read_words(wire: pa.StructArray, citizens: pa.StructArray, parents: Ints, di
 
 def _word_lists(record: pa.StructArray, words: Words) -> pa.ListArray:
     values = get(record, words.path)
+    if isinstance(words.split, str):
+        parts = pc.split_pattern(values, words.split)
+        tidy = pc.utf8_trim_whitespace(parts.flatten())
+        some = pc.not_equal(tidy, "")
+        rows = pc.list_parent_indices(parts).filter(some).to_numpy()
+        ends = np.searchsorted(rows, np.arange(len(parts) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(ends), tidy.filter(some), mask=parts.is_null())
     return pc.utf8_split_whitespace(values) if words.split else values
 
 

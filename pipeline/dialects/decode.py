@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,14 @@ import pyarrow as pa
 from pipeline.dialects import canonical
 from pipeline.dialects.citizen_key import citizen_key
 from pipeline.dialects.extra import extra_column, find_uncertain
-from pipeline.dialects.lines import Ints
+from pipeline.dialects.lines import Ints, Lines
 from pipeline.dialects.mapping import Dialect
 from pipeline.dialects.parse import Parsed, Reject, parse
 from pipeline.dialects.timing import to_moments
+from pipeline.dialects.wire import get
 from pipeline.schema import IDENTITIES, REJECTS, REPORTS, SIGHTINGS, TIME
+
+LEFT_OUT = pa.schema([("report_id", pa.int64()), ("field", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,15 @@ class Decoded:
     """A slice in canonical tables.
 
     ``people`` has one row for each of ``sightings``, in the same order, with the
-    schema of identities; both follow the order of ``reports``.
+    schema of identities; both follow the order of ``reports``. ``left_out`` says of which
+    reports which optional fields could not be read: report_id, rising, and field.
     """
 
     reports: pa.Table
     sightings: pa.Table
     people: pa.Table
     rejects: pa.Table
+    left_out: pa.Table = field(default_factory=LEFT_OUT.empty_table)
 
 
 def check(data: bytes, dialect: Dialect, max_report_bytes: int) -> Checked:
@@ -79,13 +84,13 @@ def decode(
     reports = {
         "report_id": report_id,
         "drone_id": canonical.read_text(wire, fields.drone_id),
-        "sequence": canonical.read_number(wire, fields.sequence, pa.int64()),
+        "sequence": canonical.read_integer(wire, fields.sequence),
         "time": time,
-        "lat": canonical.read_number(wire, fields.lat, pa.float64()),
-        "lon": canonical.read_number(wire, fields.lon, pa.float64()),
+        "lat": canonical.read_number(wire, fields.lat),
+        "lon": canonical.read_number(wire, fields.lon),
         "status": canonical.read_text(wire, fields.status),
-        "battery": canonical.read_number(wire, fields.battery, pa.float64()),
-        "temperature": canonical.read_number(wire, fields.temperature, pa.float64()),
+        "battery": canonical.read_number(wire, fields.battery),
+        "temperature": canonical.read_number(wire, fields.temperature),
         "citizens": pa.array(np.bincount(parents, minlength=len(wire)).astype(np.int32)),
         "words": canonical.read_words(wire, citizens, parents, dialect),
         "extra": extra_column(parsed.lines, numbers, extra),
@@ -93,10 +98,9 @@ def decode(
         "date": _date(time),
     }
     people = dialect.mapping.citizens
-    citizen_id = canonical.none_if_empty(canonical.read_text(citizens, people.id))
-    citizen_name = canonical.none_if_empty(canonical.read_name(citizens, people.name))
+    citizen_id, citizen_name = canonical.read_identity(citizens, dialect)
     key = citizen_key(citizen_id, citizen_name, secret)
-    score = canonical.read_number(citizens, people.score, pa.float64())
+    score = get(citizens, people.score.path)
     parent = pa.array(parents)
     sightings = {
         "position": pa.array(_position(parents)),
@@ -107,7 +111,24 @@ def decode(
         **{name: reports[name].take(parent) for name in ("report_id", "drone_id", "time", "lat", "lon", "date")},
     }
     identities = {"citizen_key": key, "citizen_id": citizen_id, "citizen_name": citizen_name}
-    return Decoded(_table(reports, REPORTS), _table(sightings, SIGHTINGS), _table(identities, IDENTITIES), rejects)
+    return Decoded(
+        _table(reports, REPORTS),
+        _table(sightings, SIGHTINGS),
+        _table(identities, IDENTITIES),
+        rejects,
+        _left_out(parsed.lines, numbers, first_report_id),
+    )
+
+
+def _left_out(lines: Lines, numbers: Ints, first_report_id: int) -> pa.Table:
+    """Which fields of some lines (rising) were left out."""
+    if not len(lines.left_out):
+        return LEFT_OUT.empty_table()
+    line = np.searchsorted(lines.stops, lines.left_out)
+    taken = np.isin(line, numbers)
+    starts, data = lines.left_out[taken].tolist(), lines.data
+    names = [data[start + 1 : data.index(b'"', start + 1)].decode("utf-8", "replace") for start in starts]
+    return pa.table([pa.array(line[taken] + first_report_id), pa.array(names, pa.string())], schema=LEFT_OUT)
 
 
 def _judge(data: bytes, dialect: Dialect, max_report_bytes: int) -> tuple[Parsed, dict[int, str], Ints]:
@@ -145,7 +166,7 @@ def _reject_table(parsed: Parsed, dialect: Dialect, first_report_id: int, moment
     columns = {
         "report_id": pa.array(numbers + first_report_id),
         "reason": pa.array([reject.reason for reject in parsed.rejects], pa.string()),
-        "raw": pa.array([parsed.lines[reject.line] for reject in parsed.rejects], pa.binary()),
+        "raw": pa.array([parsed.came[reject.line] for reject in parsed.rejects], pa.binary()),
         "dialect": pa.repeat(dialect.name, len(numbers)),
         "accepted_at": accepted,
         "date": _date(accepted),

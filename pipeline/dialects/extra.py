@@ -1,9 +1,8 @@
 """Fields that a dialect does not know, kept as JSON text.
 
-The text is what orjson writes of a line without its known members. Where the look at
-the bytes has found it all, it is put together without parsing the line again.
-What counts as a reason to look for it: a member with a value that was not read, or a
-name apart from its colon; so an unknown null by itself is not kept.
+The text is a line without the members that were read: numbers to the letter, texts with as
+few escapes as can be, and a name that stands twice as often as it came. An optional field
+whose value could not be read is among them.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import orjson
 import pyarrow as pa
 
 from pipeline.dialects.lines import Ints, Lines
-from pipeline.dialects.mapping import Dialect, steps
+from pipeline.dialects.mapping import Dialect, as_one_name, steps
 from pipeline.dialects.parse import Parsed, Reject
-from pipeline.dialects.wire import count_fields_by_row
+from pipeline.dialects.wire import count_fields_by_row, field_paths
 
 #: A text, and behind it what tells whether it is the name of a member with a value.
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(?:(?P<name>:(?! ?n))|(?P<blank>[ \t\r]))?', re.DOTALL)
@@ -27,17 +26,17 @@ _PARTED = re.compile(rb'"[ \t\r]+:')
 
 
 def find_uncertain(parsed: Parsed, dialect: Dialect) -> tuple[dict[int, str], list[Reject]]:
-    """Unknown fields by line, of the lines about which the look at their bytes was not certain.
+    """Unknown fields by line, of the odd lines that the parser took all the same.
 
     Such a line with unknown fields must be JSON to the letter, as those are kept as
     text; the parser of known fields is more forgiving. Those that are not are rejects.
     """
     from pipeline.dialects.moments import MISSING
-    from pipeline.dialects.structure import ODD, REPEATED
+    from pipeline.dialects.structure import ODD
 
     extra: dict[int, str] = {}
     rejects: list[Reject] = []
-    rows = np.flatnonzero(parsed.lines.marks[parsed.numbers] & (ODD | REPEATED))
+    rows = np.flatnonzero(parsed.lines.marks[parsed.numbers] & ODD)
     if not len(rows):
         return extra, rejects
     known = _known(dialect)
@@ -72,30 +71,22 @@ def _known(dialect: Dialect) -> _Known:
     """The members that the dialect reads, as a tree: None for what is read whole."""
     report, citizens = dialect.mapping.report, dialect.mapping.citizens
     person: _Known = {}
-    for path in _paths(citizens, skip={"path"}):
+    for path in field_paths(citizens):
         _plant(person, path, None)
     tree: _Known = {}
-    for path in _paths(report, skip=set()):
+    for path in field_paths(report):
         _plant(tree, path, None)
     _plant(tree, citizens.path, person)
     return tree
 
 
-def _paths(model: Any, skip: set[str]) -> list[str]:
-    found: list[str] = []
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if name in skip or value is None:
-            continue
-        found += value.paths if hasattr(value, "paths") else [value.path]
-    return found
-
-
 def _plant(tree: _Known, path: str, leaf: _Known | None) -> None:
-    names = [str(step) for step in steps(path) if isinstance(step, str)]
-    for name in names[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[names[-1]] = leaf
+    for way in (steps(path), as_one_name(path)):
+        below, names = tree, [step for step in way or () if isinstance(step, str)]
+        for name in names[:-1]:
+            below = below.setdefault(name, {})
+        for name in names[-1:]:
+            below[name] = leaf
 
 
 def _without(value: Any, known: _Known) -> Any:
@@ -114,10 +105,9 @@ def _without(value: Any, known: _Known) -> Any:
 
 def extra_column(lines: Lines, numbers: Ints, uncertain: dict[int, str]) -> pa.Array:
     """The ``extra`` column for some lines (rising): JSON text where there are unknown fields, null elsewhere."""
-    from pipeline.dialects.structure import ODD, PARTED, REPEATED, UNKNOWN, UNREAD
+    from pipeline.dialects.structure import ODD, UNKNOWN
 
-    marks = lines.marks[numbers]
-    certain = (marks & (ODD | REPEATED) == 0) & (marks & UNKNOWN != 0) & (marks & (UNREAD | PARTED) != 0)
+    certain = lines.marks[numbers] & (ODD | UNKNOWN) == UNKNOWN
     if not uncertain and not certain.any():
         return pa.nulls(len(numbers), pa.string())
     texts = _texts(lines, numbers[certain])
@@ -132,23 +122,15 @@ def extra_column(lines: Lines, numbers: Ints, uncertain: dict[int, str]) -> pa.A
 
 
 def _texts(lines: Lines, numbers: Ints) -> pa.StringArray:
-    """The unknown fields of lines that are certain to have some."""
+    """What is kept as it came of lines that are certain to have some of it."""
     from pipeline.dialects.residue import residue
+    from pipeline.dialects.structure import DEPTH
 
     starts, stops = lines.starts[numbers], lines.stops[numbers]
     lasts = lines.unknown_stops[numbers]
     firsts = np.where(numbers > 0, lines.unknown_stops[numbers - 1], 0)
     out = np.empty(int((stops - starts).sum()), np.uint8)
     ends = np.zeros(len(numbers) + 1, np.int64)
-    plain = np.empty(len(numbers), np.bool_)
-    residue(np.frombuffer(lines.data, np.uint8), starts, lines.unknown, firsts, lasts, out, ends[1:], plain)
+    residue(np.frombuffer(lines.data, np.uint8), starts, lines.unknown, firsts, lasts, out, ends[1:], DEPTH)
     out = out[: ends[-1]]
-    texts = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(out)).cast(pa.string())
-    if plain.all():
-        return texts
-    rows = np.flatnonzero(~plain)
-    together = "[" + ",".join(texts.take(pa.array(rows)).to_pylist()) + "]"
-    written = [orjson.dumps(rest) for rest in orjson.loads(together)]
-    at = np.arange(len(numbers))
-    at[rows] = len(numbers) + np.arange(len(rows))
-    return pa.concat_arrays([texts, pa.array(written, pa.binary()).cast(pa.string())]).take(pa.array(at))
+    return pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(out)).cast(pa.string())

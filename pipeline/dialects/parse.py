@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from pipeline.dialects.lines import Bytes, Ints, Lines, split_lines
-from pipeline.dialects.mapping import Dialect
+from pipeline.dialects.lines import Bytes, Ints, Lines, mended, split_lines
+from pipeline.dialects.mapping import Dialect, steps
 from pipeline.dialects.timing import read_times
 from pipeline.dialects.wire import get, time_schema, wire_schema
 
@@ -30,6 +30,7 @@ _TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 #: An escaped surrogate pair; the parser reads those of U+20000 and above as another character.
 _PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_NAME = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r"
 #: Lines that cannot be parsed together are parsed in so many parts, and those that still cannot again.
@@ -60,9 +61,11 @@ class LateReject(Reject):
 class Parsed:
     """``wire`` has one row for each line of ``numbers`` (rising); all other lines are in ``rejects``.
 
+    ``came`` are the lines as they came; ``lines`` are those that were read, mended where that was possible.
     ``times`` and ``became`` are what `moments` makes of the time of each row.
     """
 
+    came: Lines
     lines: Lines
     wire: pa.StructArray
     numbers: Ints
@@ -73,39 +76,44 @@ class Parsed:
 
 def parse(data: bytes, dialect: Dialect, max_report_bytes: int) -> Parsed:
     """Parse a block of NDJSON. Never raises for what stands in ``data``."""
-    from pipeline.dialects.structure import DOUBTFUL, ODD
+    from pipeline.dialects.structure import DOUBTFUL, ODD, UNCLEAR
 
-    lines, schema = split_lines(data, dialect), wire_schema(dialect)
-    odd = (lines.marks & ODD != 0) | (lines.stops - lines.starts > max_report_bytes)
-    doubtful = (lines.marks & DOUBTFUL != 0) & ~odd
-    rejects, together, alone, unfit = _look_closely(lines, np.flatnonzero(odd), max_report_bytes)
-    rejects += [LateReject(number, partial(_explain, lines[number], dialect, schema)) for number in unfit]
+    came, schema = split_lines(data, dialect), wire_schema(dialect)
+    too_long = came.stops - came.starts > max_report_bytes
+    lines = mended(came, dialect, too_long)
+    odd = (lines.marks & ODD != 0) | too_long
+    unclear = (lines.marks & UNCLEAR != 0) & ~odd
+    doubtful = (lines.marks & DOUBTFUL != 0) & ~(odd | unclear)
+    rejects, together, alone, unfit = _look_closely(came, lines, np.flatnonzero(odd), max_report_bytes)
+    rejects += [LateReject(number, partial(_explain, lines.as_read(number), dialect, schema)) for number in unfit]
+    rejects += [LateReject(number, partial(_why_unclear, lines, number)) for number in np.flatnonzero(unclear).tolist()]
     pieces: list[tuple[Ints, pa.StructArray]] = []
-    for group in (np.flatnonzero(~(odd | doubtful)), np.flatnonzero(doubtful), together, *alone):
+    for group in (np.flatnonzero(~(odd | unclear | doubtful)), np.flatnonzero(doubtful), together, *alone):
         for numbers, wire in _parse_group(lines, group, schema):
             if wire is None:
                 number = int(numbers[0])
-                rejects.append(LateReject(number, partial(_explain, lines[number], dialect, schema)))
+                rejects.append(LateReject(number, partial(_explain, lines.as_read(number), dialect, schema)))
             else:
                 pieces.append((numbers, wire))
     rejects.sort(key=lambda reject: reject.line)
     if len(pieces) == 1:
-        return Parsed(lines, pieces[0][1], pieces[0][0], rejects, *_times(lines, pieces[0][0], dialect))
+        return Parsed(came, lines, pieces[0][1], pieces[0][0], rejects, *_times(lines, pieces[0][0], dialect))
     numbers = np.concatenate([np.zeros(0, np.int64), *(numbers for numbers, _ in pieces)])
     wire = pa.concat_arrays([_no_rows(schema), *(wire for _, wire in pieces)])
     order = np.argsort(numbers)
     numbers = numbers[order]
-    return Parsed(lines, wire.take(pa.array(order)), numbers, rejects, *_times(lines, numbers, dialect))
+    return Parsed(came, lines, wire.take(pa.array(order)), numbers, rejects, *_times(lines, numbers, dialect))
 
 
 def _times(lines: Lines, numbers: Ints, dialect: Dialect) -> tuple[Ints, Bytes]:
     """Microseconds of the time of each of some lines, and what became of it."""
-    from pipeline.dialects.structure import ODD, REPEATED
+    from pipeline.dialects.structure import NO_TIME, ODD, TWO_TIMES
 
-    time = dialect.mapping.report.time
+    time, starts = dialect.mapping.report.time, lines.times[numbers]
     # The look at the bytes does not tell one element of a list from another.
-    apart = (lines.marks[numbers] & (ODD | REPEATED) != 0) | ("[" in time.path)
-    moments, became = read_times(lines.data, np.where(apart, -1, lines.times[numbers]), time)
+    indexed = any(isinstance(step, int) for step in steps(time.path))
+    apart = (lines.marks[numbers] & ODD != 0) | (starts == TWO_TIMES) | indexed
+    moments, became = read_times(lines.data, np.where(apart, NO_TIME, starts), time)
     rows = np.flatnonzero(apart)
     if len(rows):
         values = _time_values(lines, numbers[rows], dialect)
@@ -137,7 +145,20 @@ def _spell(value: str | float | None) -> bytes:
     return orjson.dumps(value)
 
 
-def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[Reject], Ints, list[Ints], list[int]]:
+def _why_unclear(lines: Lines, number: int) -> str:
+    """Why it cannot be told what a line means."""
+    unclear = int(lines.unclear[number])
+    place = unclear if unclear >= 0 else ~unclear
+    named = _NAME.match(lines.data, place)
+    name = orjson.loads(named[0]) if named else "a member"
+    if unclear < 0:
+        return f"{name} stands twice in one object: send it once"
+    return f"{name} is not an integer of 64 bits: send one, or say in the dialect that it is text"
+
+
+def _look_closely(
+    came: Lines, lines: Lines, odd: Ints, max_report_bytes: int
+) -> tuple[list[Reject], Ints, list[Ints], list[int]]:
     """Of odd lines those that cannot be read, those to parse together, those to parse each by itself, and misfits.
 
     Misfits cannot be read either, but it takes a parser to say why.
@@ -151,7 +172,7 @@ def _look_closely(lines: Lines, odd: Ints, max_report_bytes: int) -> tuple[list[
     marks = lines.marks[odd]
     certain = (marks & (CUT | MISFIT) != 0) & (marks & ODD != 0)
     for number, is_certain in zip(odd.tolist(), certain.tolist(), strict=True):
-        line = lines[number]
+        line = came[number]
         reason = _unfit(line, max_report_bytes)
         if reason:
             rejects.append(Reject(number, reason))
@@ -184,8 +205,8 @@ def _block(lines: Lines, numbers: Ints) -> bytes | memoryview:
 
     marks = int(np.bitwise_or.reduce(lines.marks[numbers]))
     if len(numbers) == 1 or marks & ODD:
-        return b"\n".join(_spell_out(lines[number]) for number in numbers.tolist())
-    data = lines.data
+        return b"\n".join(_spell_out(lines.as_read(number)) for number in numbers.tolist())
+    data = lines.readable
     if len(numbers) < len(lines):
         cuts = np.flatnonzero(np.diff(numbers) != 1)
         starts, stops = lines.starts[numbers], lines.stops[numbers] + 1
@@ -256,7 +277,9 @@ def _explain(line: bytes, dialect: Dialect, schema: pa.Schema) -> str:
     if problem:
         return f"not valid JSON: {_shorten(problem)}"
     try:
-        _read_or_raise(line, schema)
+        if len(_read_or_raise(line, schema)) == 1:
+            # Then it is something that only the time is in.
+            _read_or_raise(line, time_schema(dialect, pa.string()))
     except (pa.ArrowInvalid, OSError) as error:
         text = str(error).removeprefix("C Data interface error: ").removeprefix("Json error: ")
         return f"does not fit dialect {dialect.name}: {_shorten(text)}"

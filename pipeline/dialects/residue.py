@@ -9,17 +9,11 @@ from numba import types
 
 from pipeline.compiled import BYTES, helper, kernel, pointer
 
-#: Deeper than any line that is surveyed, in objects and lists.
-_DEPTH = 64
 #: What is kept of each that is open: where its name and it begin in ``out``, how many members or elements were
 #: written, is there anything unknown, is it unknown itself, and for an object, but not for a list, its number.
 _BEGIN, _START, _COUNT, _FILLED, _KEPT, _OBJECT = range(6)
 _WIDTH = 8
-#: Of so many members that are written of a line it is found out whether one of them stands twice. What is kept of
-#: each: where its name begins and ends in ``out``, and the number of its object.
-_MEMBERS = 64
-_NAME, _NAME_STOP, _OWNER = range(3)
-_SPACE, _QUOTE, _BACKSLASH, _COLON, _COMMA, _MINUS, _DOT, _ZERO, _NINE, _U = b' "\\:,-.09u'
+_SPACE, _QUOTE, _BACKSLASH, _COLON, _COMMA, _U = b' "\\:,u'
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _N = b"{}[]n"
 
 _DIGIT = np.zeros(256, np.uint8)
@@ -128,52 +122,12 @@ def _put_string(text: Any, at: int, out: Any, put: int) -> tuple[int, int]:
 
 
 @helper
-def _is_plain_number(text: Any, start: int, stop: int) -> bool:
-    """Would the number be written as it stands? An integer of 64 bits, or up to 15 digits without an exponent.
-
-    A double tells apart all decimals of 15 digits, so the shortest text for one is its own.
-    """
-    first = start + (text[start] == _MINUS)
-    digits, dot = 0, -1
-    for at in range(first, stop):
-        if text[at] == _DOT:
-            dot = at
-        elif text[at] < _ZERO or text[at] > _NINE:
-            return False
-        elif digits > 0 or text[at] != _ZERO:
-            digits += 1
-    if dot < 0:
-        return digits <= 18 and (digits > 0 or first == start)
-    if stop - dot == 2 and text[stop - 1] == _ZERO:
-        return digits <= 15
-    small = text[first] == _ZERO and text[dot + 1] == _ZERO and text[dot + 2] == _ZERO
-    return text[stop - 1] != _ZERO and digits <= 15 and not small
-
-
-@helper
-def _put_scalar(text: Any, at: int, out: Any, put: int) -> tuple[int, int, bool]:
-    """Write the string, number or word that begins at ``at``: where it ends, in both; is it as it would be written?"""
+def _put_scalar(text: Any, at: int, out: Any, put: int) -> tuple[int, int]:
+    """Write the string, number or word that begins at ``at``, numbers to the letter: where it ends, in both."""
     if text[at] == _QUOTE:
-        at, put = _put_string(text, at, out, put)
-        return at, put, True
+        return _put_string(text, at, out, put)
     stop = _scalar_stop(text, at)
-    plain = (text[at] != _MINUS and text[at] > _NINE) or _is_plain_number(text, at, stop)
-    return stop, _put(text, at, stop, out, put), plain
-
-
-@helper
-def _is_new_name(out: Any, members: Any, last: int) -> bool:
-    """Has no member of the same object that was written before member ``last`` of a line the same name?"""
-    name, stop, owner = members[last + _NAME], members[last + _NAME_STOP], members[last + _OWNER]
-    for other in range(0, last, _WIDTH):
-        start = members[other + _NAME]
-        if members[other + _OWNER] == owner and members[other + _NAME_STOP] - start == stop - name:
-            at = name
-            while at < stop and out[at] == out[start + at - name]:
-                at += 1
-            if at == stop:
-                return False
-    return True
+    return stop, _put(text, at, stop, out, put)
 
 
 @helper
@@ -185,15 +139,13 @@ def _comma(out: Any, put: int, frames: Any, top: int) -> int:
 
 
 @helper
-def _line(
-    text: Any, at: int, unknown: Any, this: int, stop: int, out: Any, put: int, frames: Any, members: Any
-) -> tuple[int, bool]:
-    """Write the unknown members ``this``..``stop`` of the line at ``at``, within the objects and lists they are in.
+def _line(text: Any, at: int, unknown: Any, this: int, stop: int, out: Any, put: int, frames: Any) -> int:
+    """Write the members ``this``..``stop`` of the line at ``at``, within the objects and lists they are in.
 
-    Returns where that ends in ``out``, and whether it is as it would be written. Objects
-    and lists are written when they open, and taken back when they close with nothing in them.
+    Returns where that ends in ``out``. Objects and lists are written when they open, and
+    taken back when they close with nothing in them.
     """
-    plain, objects, written, top, begin, kept = True, 0, 0, 0, put, 0
+    objects, top, begin, kept = 0, 0, put, 0
     frames[_COUNT], frames[_FILLED], frames[_OBJECT], frames[_KEPT] = 0, 0, 0, 0
     while True:
         at = _skip(text, at)
@@ -224,7 +176,7 @@ def _line(
             else:
                 put = begin
             if top == 0:
-                return put, plain
+                return put
         elif frames[top + _OBJECT] != 0:
             # A member's name.
             name, value = at, _skip(text, _skip(text, _string_stop(text, at)) + 1)
@@ -240,23 +192,14 @@ def _line(
             begin = put
             start = _comma(out, put, frames, top)
             put = _put_string(text, name, out, start)[1]
-            if kept:
-                plain = plain and written < _MEMBERS * _WIDTH
-                if plain:
-                    members[written + _NAME], members[written + _NAME_STOP] = start, put
-                    members[written + _OWNER] = frames[top + _OBJECT]
-                    plain = _is_new_name(out, members, written)
-                    written += _WIDTH
             out[put] = _COLON
             put += 1
             if not opens:
-                at, put, as_is = _put_scalar(text, value, out, put)
-                plain = plain and as_is
+                at, put = _put_scalar(text, value, out, put)
                 frames[top + _COUNT] += 1
                 frames[top + _FILLED] = 1
         elif frames[top + _KEPT]:
-            at, put, as_is = _put_scalar(text, at, out, _comma(out, put, frames, top))
-            plain = plain and as_is
+            at, put = _put_scalar(text, at, out, _comma(out, put, frames, top))
             frames[top + _COUNT] += 1
         else:
             if byte == _N:  # in place of an object: nothing is left of it
@@ -276,24 +219,22 @@ def _line(
         types.int64[::1],
         types.uint8[::1],
         types.int64[::1],
-        types.boolean[::1],
+        types.int64,
     )
 )
 def residue(
-    text: Any, starts: Any, unknown: Any, firsts: Any, stops: Any, out: Any, out_stops: Any, plain: Any
+    text: Any, starts: Any, unknown: Any, firsts: Any, stops: Any, out: Any, out_stops: Any, depth: int
 ) -> None:
-    """Write what is unknown of each line, one after the other, as compact JSON.
+    """Write what is kept of each line as it came, one after the other, as compact JSON.
 
-    The line that begins at ``starts[i]`` is strict JSON and has the unknown members
-    ``firsts[i]``..``stops[i]`` of ``unknown``; the text for it ends at ``out_stops[i]``
-    of ``out``, which has room for all lines. ``plain`` says which texts are as orjson
-    would write them; others say the same, but may hold a name twice.
+    The line that begins at ``starts[i]`` is strict JSON, at most ``depth`` objects and lists
+    deep, and the members ``firsts[i]``..``stops[i]`` of ``unknown`` are kept; the text for it ends at
+    ``out_stops[i]`` of ``out``, which has room for all lines. A name that stands twice does so here.
     """
-    frames = np.empty((_DEPTH + 1) * _WIDTH, np.int64)
-    members = np.empty(_MEMBERS * _WIDTH, np.int64)
+    frames = np.empty((depth + 1) * _WIDTH, np.int64)
     put = 0
     for line in range(len(starts)):
-        put, as_is = _line(
+        put = _line(
             pointer(text.ctypes),
             starts[line],
             pointer(unknown.ctypes),
@@ -302,9 +243,8 @@ def residue(
             pointer(out.ctypes),
             put,
             pointer(frames.ctypes),
-            pointer(members.ctypes),
         )
-        out_stops[line], plain[line] = put, as_is
+        out_stops[line] = put
 
 
 @helper

@@ -20,29 +20,39 @@ ODD = 1
 CUT = 128
 #: A known member whose value may be of a wrong type.
 DOUBTFUL = 2
-#: Beside `ODD`: for certain, a known member that stands once is of a wrong type, or there are two objects.
+#: Beside `ODD`: for certain, a known member that must be judged is of a wrong type, or there are two objects.
 MISFIT = 2
-#: A known member that holds others stands twice in an object.
-REPEATED = 4
+#: A member that must be judged stands twice in an object, or is no integer where one is read: nobody can tell
+#: what was meant.
+UNCLEAR = 4
 #: An escaped surrogate pair of U+20000 or above.
 PAIR = 8
-#: A member that the dialect does not know, of an object that it does.
+#: A member to be kept as it came: the dialect does not know it, or it is one of those left out.
 UNKNOWN = 16
-#: A member that is not read, as it is unknown, stands twice or is null; a null behind at most one space does not count.
-UNREAD = 32
-#: White space behind a quote: a name may stand apart from its colon.
-PARTED = 64
+#: An optional member whose value does not fit, or that stands twice, is to be left out by the parser.
+LEFT_OUT = 32
+#: One object in place of a list of objects.
+SINGLE = 64
 
 #: What a dialect reads at a place: `LIST` is one of objects or lists, `VALUES` one of others, `TIME` the time.
 ANY, STRUCT, LIST, TEXT, FLOAT, INTEGER, TIME, VALUES = range(8)
 #: What is where in a tree: a node is this many numbers. Its children are one after the other; node 0 is `ANY`.
-KIND, CHILD, CHILD_STOP, NAME, NAME_STOP = range(5)
+#: ``OPTIONAL``: a report is complete without it; ``LENGTH``: how many elements of a list are read, 0 for all.
+KIND, CHILD, CHILD_STOP, NAME, NAME_STOP, OPTIONAL, LENGTH = range(7)
 WIDTH = 8
+#: How a value suits what the dialect reads there.
+_FITS, _MAY_FIT, _MISFIT = range(3)
+#: What is counted over all lines: unknown members, those left out, and brackets that are missing.
+_UNKNOWNS, _LEFT, _BRACKETS = range(3)
 
-#: Deeper lines are odd.
-_DEPTH = 60
+#: In place of where a line's time begins, if it has none, or several.
+NO_TIME, TWO_TIMES = -1, -2
+#: Deeper lines are odd; no JSON reader in use takes many more.
+DEPTH = 1000
+#: What names are overwritten with; no dialect has it in one.
+NO_NAME = 0x7F
 _NEWLINE, _SPACE, _QUOTE, _BACKSLASH, _COLON, _COMMA = b'\n "\\:,'
-_OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _MINUS, _DOT, _ZERO, _NINE = b"{}[]-.09"
+_OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _MINUS, _PLUS, _DOT, _ZERO, _NINE = b"{}[]-+.09"
 _N, _T, _F, _U = b"ntfu"
 
 _BLANK = np.zeros(256, np.bool_)
@@ -55,6 +65,7 @@ _ESCAPED[list(b'"\\/bfnrt')] = list(b'"\\/\b\f\n\r\t')
 _DIGIT = np.full(256, -1, np.int8)
 _DIGIT[list(b"0123456789abcdef")] = np.arange(16)
 _DIGIT[list(b"ABCDEF")] = np.arange(10, 16)
+_LARGEST = np.frombuffer(b"9223372036854775807", np.uint8).copy()
 
 
 @helper
@@ -144,32 +155,78 @@ def _digits(text: Any, at: int) -> int:
 
 
 @helper
-def _number(text: Any, at: int) -> tuple[int, bool]:
-    """Where the number that begins at ``at`` ends, or -1; is it an integer of 64 bits?
+def _is_int64(text: Any, start: int, stop: int) -> bool:
+    """Is the integer that stands there one of 64 bits?"""
+    first = start + (text[start] == _MINUS or text[start] == _PLUS)
+    if stop - first != 19:
+        return bool(stop - first < 19)
+    for place in range(19):
+        digit, most = text[first + place], _LARGEST[place] + (place == 18 and text[start] == _MINUS)
+        if digit != most:
+            return bool(digit < most)
+    return True
 
-    Those that some readers find too large or too long are none.
-    """
+
+@helper
+def _number(text: Any, at: int) -> tuple[int, bool, bool]:
+    """Where the number that begins at ``at`` ends, or -1; is it an integer of 64 bits, and is it of usual size?"""
     start = at
     at += text[at] == _MINUS
     stop = _digits(text, at)
     if stop == at or (text[at] == _ZERO and stop > at + 1):
-        return -1, False
-    at, integer = stop, stop - start <= 18
+        return -1, False, False
+    at, integer, usual = stop, stop - start <= 18 or _is_int64(text, start, stop), True
     if text[at] == _DOT:
         integer = False
         stop = _digits(text, at + 1)
         if stop == at + 1:
-            return -1, False
+            return -1, False, False
         at = stop
     if text[at] | 0x20 == 0x65:  # e
         integer = False
         at += 1
-        at += text[at] == _MINUS or text[at] == 0x2B
+        at += text[at] == _MINUS or text[at] == _PLUS
         stop = _digits(text, at)
-        if not 1 <= stop - at <= 2:
-            return -1, False
+        if stop == at:
+            return -1, False, False
+        usual = stop - at <= 2
         at = stop
-    return at if at - start <= 40 else -1, integer
+    return at, integer, usual and at - start <= 40
+
+
+@helper
+def _is_whole(text: Any, at: int, stop: int) -> bool:
+    """Is it a short integer with a sign or nothing but zeros behind its point, as readers of integers take it?"""
+    at += text[at] == _MINUS or text[at] == _PLUS
+    point = _digits(text, at)
+    if not 1 <= point - at <= 15:
+        return False
+    if point < stop and text[point] == _DOT:
+        point += 1
+        while point < stop and text[point] == _ZERO:
+            point += 1
+    return bool(point == stop)
+
+
+@helper
+def _is_decimal(text: Any, at: int, stop: int) -> bool:
+    """Is it a finite number as people write one: with a plus, or without digits on one side of the point?"""
+    if stop - at > 40:
+        return False
+    at += text[at] == _MINUS or text[at] == _PLUS
+    point = _digits(text, at)
+    digits = point - at
+    if text[point] == _DOT:
+        at = point + 1
+        point = _digits(text, at)
+        digits += point - at
+    if text[point] | 0x20 == 0x65 and digits > 0:
+        at = point + 1
+        at += text[at] == _MINUS or text[at] == _PLUS
+        point = _digits(text, at)
+        if not 1 <= point - at <= 2:
+            return False
+    return bool(point == stop and digits > 0)
 
 
 @helper
@@ -181,32 +238,45 @@ def _is_literal(text: Any, at: int, word: bytes) -> bool:
 
 
 @helper
-def _scalar(text: Any, at: int, kind: int) -> tuple[int, int]:
-    """Where the string, number or word that begins at ``at`` ends, or ~where it is wrong; and its marks."""
+def _suits_text(text: Any, at: int, stop: int, kind: int) -> int:
+    """How the text between quotes at ``at``..``stop`` suits ``kind``."""
+    if kind == ANY or kind == TEXT or kind == TIME:
+        return _FITS
+    if kind == FLOAT:
+        stop_of_number, _, usual = _number(text, at)
+        if stop_of_number == stop and usual:
+            return _FITS
+        return _MAY_FIT if _is_decimal(text, at, stop) else _MISFIT
+    if kind == INTEGER:
+        digits = at + (text[at] == _MINUS or text[at] == _PLUS)
+        whole = stop > digits and _digits(text, digits) == stop and _is_int64(text, at, stop)
+        return _MAY_FIT if whole else _MISFIT
+    return _MISFIT
+
+
+@helper
+def _scalar(text: Any, at: int, kind: int) -> tuple[int, int, int]:
+    """Where the string, number or word that begins at ``at`` ends, or ~where it is wrong; its marks; how it suits."""
     first = text[at]
     if first == _QUOTE:
         stop, marks, _ = _string(text, at)
         if stop < 0:
-            return stop, 0
-        if _BLANK[text[stop]]:
-            marks |= PARTED
-        if kind == ANY or kind == TEXT or kind == TIME:
-            return stop, marks
-        fits = kind == FLOAT and _number(text, at + 1)[0] == stop - 1
-        return stop, marks if fits else marks | DOUBTFUL
+            return stop, 0, _FITS
+        return stop, marks, _suits_text(text, at + 1, stop - 1, kind)
     if first == _N:
-        return (at + 4 if _is_literal(text, at, b"null") else ~at), 0
+        return (at + 4 if _is_literal(text, at, b"null") else ~at), 0, _FITS
     if first == _T:
         stop = at + 4 if _is_literal(text, at, b"true") else ~at
-        return stop, 0 if kind == ANY or kind == TIME else DOUBTFUL
+        return stop, 0, _FITS if kind == ANY or kind == TIME else _MISFIT
     if first == _F:
         stop = at + 5 if _is_literal(text, at, b"false") else ~at
-        return stop, 0 if kind == ANY or kind == TIME else DOUBTFUL
-    stop, integer = _number(text, at)
+        return stop, 0, _FITS if kind == ANY or kind == TIME else _MISFIT
+    stop, integer, usual = _number(text, at)
     if stop < 0:
-        return ~at, 0
-    fits = kind == ANY or kind == TIME or kind == FLOAT or (integer and kind == INTEGER)
-    return stop, 0 if fits else DOUBTFUL
+        return ~at, 0, _FITS
+    if kind == ANY or kind == TIME or (kind == FLOAT and usual) or (kind == INTEGER and integer):
+        return stop, 0, _FITS
+    return stop, 0, _MAY_FIT if kind == INTEGER and _is_whole(text, at, stop) else _MISFIT
 
 
 @helper
@@ -214,7 +284,7 @@ def _is_misfit(first: int, kind: int) -> bool:
     """Is a string, number or word that begins so of a wrong type for certain?"""
     if kind == STRUCT or kind == LIST or kind == VALUES:
         return True
-    return (kind == TEXT and first != _QUOTE) or (kind != ANY and kind != TIME and (first == _T or first == _F))
+    return (kind == TEXT and first != _QUOTE) or (kind != ANY and (first == _T or first == _F))
 
 
 @helper
@@ -261,6 +331,25 @@ def _find(text: Any, at: int, escaped: bool, nodes: Any, names: Any, parent: int
 
 
 @helper
+def _keep(at: int, unknown: Any, counts: Any) -> None:
+    """Note that the member whose name is at ``at`` is kept as it came, with all that is in it."""
+    count = counts[_UNKNOWNS]
+    while count > 0 and unknown[count - 1] >= at:
+        count -= 1
+    unknown[count] = at
+    counts[_UNKNOWNS] = count + 1
+
+
+@helper
+def _leave_out(at: int, unknown: Any, left: Any, counts: Any) -> None:
+    """Note that it is also left out by the parser."""
+    _keep(at, unknown, counts)
+    if counts[_LEFT] == 0 or left[counts[_LEFT] - 1] != at:
+        left[counts[_LEFT]] = at
+        counts[_LEFT] += 1
+
+
+@helper
 def _line(
     text: Any,
     at: int,
@@ -269,105 +358,126 @@ def _line(
     stack: Any,
     seen: Any,
     guess: Any,
+    owner: Any,
     unknown: Any,
-    count: int,
     times: Any,
     line: int,
+    left: Any,
+    brackets: Any,
+    counts: Any,
 ) -> tuple[int, int, int]:
-    """Where the line that begins at ``at`` ends, its marks, and how many unknown members there are by then.
+    """Where the line that begins at ``at`` ends, its marks, and what is unclear; of an odd line only the marks count.
 
-    Of an odd line only the mark counts.
+    For each object and list that is open, ``stack`` has its node and what it is, ``seen`` which members there
+    were, ``guess`` which comes next, or of a list how many elements there were, and ``owner`` where the name
+    of the member stands that it is in, or is open in it.
     """
-    marks, depth, node = 0, 0, WIDTH
-    misfit, replaced = False, False  # is a value of a wrong type for certain; may another one stand for it
+    marks, depth, node, unclear = 0, 0, WIDTH, 0
+    misfit = False  # is a value that must be judged of a wrong type for certain
     at = _skip(text, at)
     if text[at] != _OPEN:
-        return at, ODD, count
+        return at, ODD, 0
+    owner[0] = at
     while True:
         # A value begins, which the dialect reads as `node`.
-        first, kind, opened = text[at], nodes[node + KIND], False
-        if kind == TIME:
-            times[line] = at
+        first, kind, wanted, opened, suits = text[at], nodes[node + KIND], node, False, _FITS
+        if kind == TIME and first != _N:
+            times[line] = at if times[line] == NO_TIME else TWO_TIMES
         if first == _OPEN or first == _OPEN_LIST:
             whole = kind == ANY or kind == TIME
             fits = whole or (kind == STRUCT if first == _OPEN else kind == LIST or kind == VALUES)
-            if not fits:
-                marks |= DOUBTFUL
-                misfit = True
+            single = first == _OPEN and kind == LIST and nodes[nodes[node + CHILD] + KIND] == STRUCT
+            suits = _FITS if fits or single else _MISFIT
             depth += 1
-            if depth > _DEPTH:
-                return at, ODD, count
-            node = 0 if whole or not fits else node
-            stack[depth] = node * 2 + (first == _OPEN)
-            seen[depth], guess[depth] = 0, nodes[node + CHILD]
+            if depth > DEPTH:
+                return at, ODD, 0
+            if single:
+                node = nodes[node + CHILD]
+                marks |= SINGLE
+                brackets[counts[_BRACKETS]] = at * 2
+                counts[_BRACKETS] += 1
+            else:
+                node = 0 if whole or not fits else node
+            stack[depth] = node * 4 + single * 2 + (first == _OPEN)
+            seen[depth], guess[depth] = 0, nodes[node + CHILD] if first == _OPEN else 0
+            owner[depth] = owner[depth - 1]
             at = _skip(text, at + 1)
             opened = text[at] != first + 2
         else:
-            stop, more = _scalar(text, at, kind)
+            stop, more, suits = _scalar(text, at, kind)
             if stop < 0:
-                return ~stop, ODD, count
+                return ~stop, ODD, 0
             at = stop
-            if first != _N and _is_misfit(first, kind):
-                misfit = True
             marks |= more
+        if suits == _MISFIT and nodes[wanted + OPTIONAL]:
+            marks |= LEFT_OUT | UNKNOWN
+            _leave_out(owner[depth], unknown, left, counts)
+        elif suits == _MISFIT and kind == INTEGER and (first == _MINUS or _ZERO <= first <= _NINE):
+            marks |= UNCLEAR
+            unclear = owner[depth]
+        elif suits != _FITS:
+            marks |= DOUBTFUL
+            misfit = misfit or first == _OPEN or first == _OPEN_LIST or _is_misfit(first, kind)
         # Values that end here, and what is between them and the next one.
         while not opened:
             at = _skip(text, at)
             if depth == 0:
-                if text[at] == _OPEN or (text[at] == _NEWLINE and misfit and not replaced):
-                    return at, ODD | MISFIT, count
-                return at, marks if text[at] == _NEWLINE else ODD, count
+                if text[at] == _OPEN or (text[at] == _NEWLINE and misfit and marks & UNCLEAR == 0):
+                    return at, ODD | MISFIT, 0
+                return at, marks if text[at] == _NEWLINE else ODD, unclear
             if text[at] == _COMMA:
                 at = _skip(text, at + 1)
                 break
             if text[at] != (_CLOSE if stack[depth] & 1 else _CLOSE_LIST):
-                return at, ODD, count
-            depth -= 1
+                return at, ODD, 0
             at += 1
-        parent = stack[depth] >> 1
+            if stack[depth] & 2:
+                brackets[counts[_BRACKETS]] = at * 2 + 1
+                counts[_BRACKETS] += 1
+            depth -= 1
+        parent = stack[depth] >> 2
         if stack[depth] & 1 == 0:
             node = nodes[parent + CHILD]
+            guess[depth] += 1
+            if nodes[parent + LENGTH] and guess[depth] > nodes[parent + LENGTH]:
+                marks |= UNKNOWN
+                _keep(owner[depth], unknown, counts)
             continue
         # A member begins with its name.
         if text[at] != _QUOTE:
-            return at, ODD, count
+            return at, ODD, 0
         node = guess[depth]
+        owner[depth] = at
         if parent != 0 and _is_name(text, at, nodes, names, node):
             at += 2 + nodes[node + NAME_STOP] - nodes[node + NAME]
         else:
             stop, more, escaped = _string(text, at)
             if stop < 0:
-                return ~stop, ODD, count
+                return ~stop, ODD, 0
             marks |= more
             node = _find(text, at, escaped, nodes, names, parent) if parent != 0 else 0
             if node == 0 and parent != 0:
                 marks |= UNKNOWN
-                unknown[count] = at
-                count += 1
+                unknown[counts[_UNKNOWNS]] = at
+                counts[_UNKNOWNS] += 1
             at = stop
         if node != 0:
             guess[depth] = node + WIDTH if node + WIDTH < nodes[parent + CHILD_STOP] else nodes[parent + CHILD]
         if text[at] != _COLON:
-            if not _BLANK[text[at]]:
-                return at, ODD, count
-            marks |= PARTED
             at = _skip(text, at)
             if text[at] != _COLON:
-                return at, ODD, count
-        value = at + 1
-        at = _skip(text, value)
-        spaced = at > value + 1 or (at == value + 1 and text[value] != _SPACE)
-        null = text[at] == _N
-        if spaced if null else node == 0:
-            marks |= UNREAD
+                return at, ODD, 0
+        at = _skip(text, at + 1)
         if node != 0:
-            bit = np.uint64(1) << np.uint64(min((node - nodes[parent + CHILD]) // WIDTH, 63))
-            replaced = replaced or null
-            if seen[depth] & bit:
-                replaced = True
-                marks |= REPEATED if nodes[node + KIND] <= LIST else UNREAD
-            if not null:
-                seen[depth] |= bit
+            bit = np.uint64(1) << np.uint64((node - nodes[parent + CHILD]) // WIDTH)
+            if seen[depth] & bit and nodes[node + OPTIONAL]:
+                marks |= LEFT_OUT | UNKNOWN
+                _leave_out(owner[depth], unknown, left, counts)
+                node = 0
+            elif seen[depth] & bit:
+                marks |= UNCLEAR
+                unclear = ~owner[depth]
+            seen[depth] |= bit
 
 
 @kernel(
@@ -380,22 +490,38 @@ def _line(
         types.int64[::1],
         types.int64[::1],
         types.int64[::1],
+        types.int64[::1],
+        types.int64[::1],
+        types.int64[::1],
+        types.int64[::1],
     )
 )
 def survey(
-    text: Any, nodes: Any, names: Any, stops: Any, marks: Any, unknown: Any, unknown_stops: Any, times: Any
+    text: Any,
+    nodes: Any,
+    names: Any,
+    stops: Any,
+    marks: Any,
+    unclear: Any,
+    unknown: Any,
+    unknown_stops: Any,
+    times: Any,
+    left: Any,
+    brackets: Any,
+    counts: Any,
 ) -> None:
-    """Fill in where each line ends, its marks, and where its unknown members and its time begin (-1: it has none).
+    """Fill in where each line ends, its marks, and where its time and the members begin that are kept as they came.
 
-    ``text`` ends with a newline. Line i's unknown members are in ``unknown`` before
-    ``unknown_stops[i]``, those in others left out.
+    ``text`` ends with a newline. Line i's members to keep are in ``unknown`` before ``unknown_stops[i]``, those
+    in others left out. ``left`` has the names that the parser must not see, ``brackets`` where one is missing:
+    twice the place, and one more for a closing one. ``counts`` says how many of these three there are in all.
     """
-    stack, guess = np.empty(_DEPTH + 1, np.int64), np.empty(_DEPTH + 1, np.int64)
-    seen = np.empty(_DEPTH + 1, np.uint64)
-    start, count = 0, 0
+    stack, guess = np.empty(DEPTH + 1, np.int64), np.empty(DEPTH + 1, np.int64)
+    owner, seen, before = np.empty(DEPTH + 1, np.int64), np.empty(DEPTH + 1, np.uint64), np.zeros(3, np.int64)
+    start = 0
     for line in range(len(stops)):
-        times[line] = -1
-        at, mark, more = _line(
+        times[line] = NO_TIME
+        at, mark, odd_one = _line(
             pointer(text.ctypes),
             start,
             pointer(nodes.ctypes),
@@ -403,17 +529,48 @@ def survey(
             pointer(stack.ctypes),
             pointer(seen.ctypes),
             pointer(guess.ctypes),
+            pointer(owner.ctypes),
             pointer(unknown.ctypes),
-            count,
             pointer(times.ctypes),
             line,
+            pointer(left.ctypes),
+            pointer(brackets.ctypes),
+            pointer(counts.ctypes),
         )
         if mark & ODD:
             if text[at] == _NEWLINE:
                 mark |= CUT
             while text[at] != _NEWLINE:
                 at += 1
-        else:
-            count = more
-        stops[line], marks[line], unknown_stops[line] = at, mark, count
+        if mark & ODD and mark & MISFIT == 0:
+            counts[:] = before
+        else:  # of a misfit too, so that what is complained of is not what could have been left out
+            before[:] = counts
+        stops[line], marks[line], unclear[line], unknown_stops[line] = at, mark, odd_one, counts[_UNKNOWNS]
         start = at + 1
+
+
+@kernel(types.void(types.uint8[::1], types.int64[::1]))
+def hide(text: Any, places: Any) -> None:
+    """Overwrite the names that begin at ``places``, so that nobody knows them."""
+    for place in places:
+        at = place + 1
+        while text[at] != _QUOTE:
+            if text[at] == _BACKSLASH:
+                text[at] = NO_NAME
+                at += 1
+            text[at] = NO_NAME
+            at += 1
+
+
+@kernel(types.void(BYTES, types.int64[::1], types.uint8[::1]))
+def put_brackets(text: Any, brackets: Any, out: Any) -> None:
+    """Copy ``text`` to ``out`` with ``brackets``, which rise, where `survey` missed them."""
+    at, put = 0, 0
+    for bracket in brackets:
+        stop = bracket // 2
+        out[put : put + stop - at] = text[at:stop]
+        put += stop - at
+        out[put] = _CLOSE_LIST if bracket & 1 else _OPEN_LIST
+        at, put = stop, put + 1
+    out[put:] = text[at:]

@@ -17,16 +17,18 @@ from pipeline.dialects.structure import (
     FLOAT,
     INTEGER,
     KIND,
+    LENGTH,
     LIST,
     NAME,
     NAME_STOP,
+    OPTIONAL,
     STRUCT,
     TEXT,
     TIME,
     VALUES,
     WIDTH,
 )
-from pipeline.dialects.wire import whole_schema
+from pipeline.dialects.wire import ELEMENT, fixed_lists, required, whole_schema
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,22 @@ def tree(dialect: Dialect) -> Tree:
     """The tree of a dialect."""
     types: list[pa.DataType] = [pa.null(), pa.struct(list(whole_schema(dialect)))]
     spans = [(0, 0), (0, 0)]
+    places: list[tuple[str, ...]] = [(), ()]
+    needed, lengths = required(dialect), fixed_lists(dialect)
     names = b""
     nodes: list[list[int]] = []
     for number, type_ in enumerate(types):  # which grows on the way
-        children = [type_.field(place) for place in range(type_.num_fields)]
+        children = [type_.field(at) for at in range(type_.num_fields)]
         node = [0] * WIDTH
         node[KIND], (node[NAME], node[NAME_STOP]) = _kind(type_), spans[number]
         node[CHILD], node[CHILD_STOP] = WIDTH * len(types), WIDTH * (len(types) + len(children))
+        node[OPTIONAL] = number > 1 and places[number] not in needed
+        node[LENGTH] = lengths.get(places[number], 0) if pa.types.is_list(type_) else 0
         nodes.append(node)
         for child in children:
             types.append(child.type)
             spans.append((len(names), len(names) + len(child.name.encode())))
+            places.append((*places[number], ELEMENT if pa.types.is_list(type_) else child.name))
             names += child.name.encode()
     nodes[0][CHILD] = 0
     return Tree(np.array(nodes, np.int32).ravel(), np.frombuffer(names, np.uint8))

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.clocks import all_count_from, is_believable
+from pipeline.schema import has_fix
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -96,6 +97,8 @@ class Fleet:
         columns: dict[str, Any] = {"time": time, "report_id": report_id, "status": row_status}
         columns["clock_us"] = said - accepted
         columns |= {name: _floats(reports, name) for name in ("lat", "lon", "battery", "temperature")}
+        fix = has_fix(columns["lat"], columns["lon"])
+        columns |= {name: np.where(fix, columns[name], np.nan) for name in ("lat", "lon")}
         changed: dict[str, Any] = {name: getattr(grown, name).copy() for name in columns}
         for name, values in columns.items():
             changed[name][drones] = values[rows]

@@ -22,7 +22,16 @@ from deltalake import DeltaTable
 
 from pipeline.durable import sync
 from pipeline.errors import StorageError
-from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
+from pipeline.fingerprints import (
+    REPORT_COLUMNS,
+    SIGHTING_COLUMNS,
+    Hashes,
+    Keys,
+    identity_fingerprints,
+    joint_fingerprints,
+    report_hashes,
+    sighting_hashes,
+)
 from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes, seal_first, settle_first
 from pipeline.lake.opening import mend, opened
 from pipeline.lake.stage import Add, action, write
@@ -246,24 +255,32 @@ class Lake:
 
     def reports_of_hour(self, hour: int) -> Keys:
         """Fingerprints and event times of the archived reports of an hour (since 1970)."""
-        files = committed(self.table("reports"))
+        own = [np.array([], np.uint64)]
+        ids, times = [np.array([], np.int64)], [np.array([], np.int64)]
+        for rows in self._of_hour("reports", ["report_id", *REPORT_COLUMNS], hour):
+            own.append(report_hashes(rows))
+            ids.append(rows["report_id"].to_numpy())
+            times.append(rows["time"].cast(pa.int64()).to_numpy())
+        report_ids = np.concatenate(ids)
+        order = np.argsort(report_ids)
+        sightings = np.zeros(len(order), np.uint64)
+        for rows in self._of_hour("sightings", ["report_id", *SIGHTING_COLUMNS], hour) if len(order) else ():
+            of_report = rows["report_id"].to_numpy()
+            at = order[np.minimum(np.searchsorted(report_ids, of_report, sorter=order), len(order) - 1)]
+            mine = report_ids[at] == of_report
+            np.add.at(sightings, at[mine], sighting_hashes(rows)[mine])
+        return joint_fingerprints(np.concatenate(own), sightings), np.concatenate(times)
+
+    def _of_hour(self, name: str, columns: list[str], hour: int) -> Iterator[pa.Table]:
+        """Rows of an hour of event time (since 1970), file by file."""
+        files = committed(self.table(name))
         begin, end = (pa.scalar(at * HOUR_US, TIME) for at in (hour, hour + 1))
-        names = files.column_names
-        if "min.time" in names and files.num_rows:
+        if "min.time" in files.column_names and files.num_rows:
             overlap = pc.and_(pc.less(files["min.time"], end), pc.greater_equal(files["max.time"], begin))
             files = files.filter(pc.fill_null(overlap, True))
-        hashes, times = [np.array([], np.uint64)], [np.array([], np.int64)]
+        filters = [("time", ">=", begin), ("time", "<", end)]
         for path in files["path"].to_pylist() if files.num_rows else []:
-            rows = pq.read_table(
-                self.path / "reports" / path,
-                columns=["drone_id", "time", "sequence"],
-                filters=[("time", ">=", begin), ("time", "<", end)],
-                partitioning=None,
-            )
-            moments = rows["time"].cast(pa.int64()).to_numpy()
-            hashes.append(report_fingerprints(rows["drone_id"], moments, rows["sequence"]))
-            times.append(moments)
-        return np.concatenate(hashes), np.concatenate(times)
+            yield pq.read_table(self.path / name / path, columns=columns, filters=filters, partitioning=None)
 
     def read(self, name: str, columns: list[str]) -> pa.Table:
         """All committed rows of a table, without its partition column.

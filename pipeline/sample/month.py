@@ -148,7 +148,7 @@ class Month:
     def _archive(self, tables: Decoded, stop: int) -> None:
         reports = tables.reports
         times = reports["time"].cast(pa.int64()).to_numpy()
-        prints = report_fingerprints(reports["drone_id"], times, reports["sequence"])
+        prints = report_fingerprints(reports, tables.sightings)
         fresh = self._reports.select((prints, times), stop)
         people, row = np.unique(
             identity_fingerprints(tables.people["citizen_key"], tables.people["citizen_name"]), return_index=True
