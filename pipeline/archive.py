@@ -92,7 +92,7 @@ class Archivist:
     async def close(self, wait_s: float = 15.0) -> bool:
         """Write no more; False if a write that has begun does not end in so many seconds."""
         self._closed = True
-        return await asyncio.to_thread(self._writing.acquire, timeout=wait_s)
+        return await asyncio.to_thread(self._is_at_rest, wait_s)
 
     async def _archive(self, window: Sequence[Waiting]) -> dict[str, int]:
         async with self._choosing:
@@ -181,6 +181,13 @@ class Archivist:
             int(np.count_nonzero(~selection.reports)) for selection in selections if selection.reports is not None
         )
         return Window(stops, counts)
+
+    def _is_at_rest(self, wait_s: float) -> bool:
+        if not self._writing.acquire(timeout=wait_s):
+            return False
+        # Whoever comes later must not wait in a thread: it is told that the run has ended.
+        self._writing.release()
+        return True
 
     def _write(self, step: Callable[[], None]) -> None:
         with self._writing:

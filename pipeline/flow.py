@@ -190,6 +190,7 @@ class Flow:
             look_s = _ENDING_S if stopping else _LOOK_S if until_drained else _WATCH_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self.failure), look_s)
+            self._archivist.is_merging()  # or else it raises why that ended
             if stop.is_set() and not stopped_at:
                 stopped_at = time.monotonic()
             if stopped_at or (until_drained and self._all_emitted()):
@@ -197,7 +198,7 @@ class Flow:
                 self.slices.stop()
             if stopping and self.progress.screened >= self._emitted():
                 await self._flush()
-                if self._archived():
+                if self._archived() and (stopped_at or not self._archivist.is_merging()):
                     return
             if stopped_at and (left := self._prevented(time.monotonic() - stopped_at)):
                 _LOG.warning("stopped without waiting for %s: the next `run` goes on from there", left)

@@ -39,7 +39,7 @@ from pipeline.schema import FINDINGS, RECOVERIES
 from pipeline.tasks import held_recoveries_of, merge_on_worker, recoveries_of, screen_slice, stage_slices
 from pipeline.waits import ARCHIVE, LOG, Waits
 
-_URGENT, _AFTER_ALERTS = 10, 0
+_URGENT, _AFTER_ALERTS, _AFTER_ALL = 10, 0, -10
 _MOST_WATCHED = 16_384
 _ANSWER_S = 1.0
 #: Between looks whether the worker is still there that a task was sent to.
@@ -232,7 +232,7 @@ class SlicesOnCluster:
     async def merge_files(self, merge: Merge, lake: Path) -> Add | Failed:
         """Write one file in place of several, on a worker; durable, not committed."""
         try:
-            result: Add | Failed = await self._later(merge_on_worker, lake, merge)
+            result: Add | Failed = await self._later(merge_on_worker, lake, merge, priority=_AFTER_ALL)
         except KilledWorker:
             return Failed(_DIED)
         return result
@@ -241,7 +241,9 @@ class SlicesOnCluster:
         """The result of an urgent task."""
         return await self._result(lambda client, **_: submit(client, task, *arguments, priority=_URGENT))
 
-    async def _later(self, task: Callable[..., Any], *arguments: Any, at: str | None = None) -> Any:
+    async def _later(
+        self, task: Callable[..., Any], *arguments: Any, at: str | None = None, priority: int = _AFTER_ALERTS
+    ) -> Any:
         """The result of a task that can wait: behind alerts in the queue, and for the processor.
 
         It is done on the worker ``at`` if that is there, or else anywhere.
@@ -249,7 +251,7 @@ class SlicesOnCluster:
 
         def send(client: Client, **place: Any) -> Future[Any]:
             with annotate(executor=LATER):
-                return submit(client, task, *arguments, priority=_AFTER_ALERTS, **place)
+                return submit(client, task, *arguments, priority=priority, **place)
 
         return await self._result(send, at)
 

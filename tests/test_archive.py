@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.archive import Archivist
 from pipeline.desk import Desk
@@ -62,3 +63,19 @@ def test_no_window_is_archived_after_one_that_failed(make_workspace: Callable[..
     assert isinstance(second, StorageError)
     assert lake.archived(f"{log.identity}/0") == 0
     assert log.begins() == {0: 0}, "nothing was trimmed"
+
+
+def test_who_comes_after_the_end_is_told_and_waits_for_nothing(make_workspace: Callable[..., Workspace]) -> None:
+    workspace = make_workspace()
+    lake, log = Lake.open_for_writing(workspace.lake_path), open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(b"x\n" * 10, "peacewatch")])
+
+    async def run() -> None:
+        cluster = DiskFull()
+        cluster.windows = 1
+        archivist = Archivist(lake, log, Desk(workspace.desk_url), cluster, 0)  # type: ignore[arg-type]
+        assert await archivist.close()
+        with pytest.raises(StorageError, match="has ended"):
+            await archivist.archive(window(0, 10))
+
+    asyncio.run(run())
