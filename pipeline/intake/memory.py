@@ -6,8 +6,8 @@ import ctypes
 import gc
 from contextlib import suppress
 
-#: After bodies of so many bytes in all it is worth the milliseconds that it takes.
-WORTH_BYTES = 16_000_000
+#: After bodies of so many bytes in all it is worth the milliseconds that it takes, and while others are held.
+WORTH_BYTES, BUSY_BYTES = 16_000_000, 1_000_000_000
 _M_TRIM_THRESHOLD, _KEPT_BYTES = -1, 64_000_000
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1_000_000
 
