@@ -27,7 +27,7 @@ from pipeline.intake.bodies import MAYBE_SPREAD, Body, TooLarge, is_array, to_li
 from pipeline.intake.bulk import Bulk
 from pipeline.intake.deadlines import RESPOND
 from pipeline.intake.keyring import Keyring
-from pipeline.intake.memory import WORTH_BYTES, give_back
+from pipeline.intake.memory import BUSY_BYTES, WORTH_BYTES, give_back
 from pipeline.intake.metrics import Metrics
 from pipeline.intake.tally import Tally
 from pipeline.log import open_log
@@ -143,7 +143,8 @@ class Gateway:
         """Tell the gateway's other processes how things are, and give back memory, for ever."""
         while True:
             self._gauge()
-            if self._let_go_bytes > WORTH_BYTES:
+            # What comes in now takes the same memory again.
+            if self._let_go_bytes > (BUSY_BYTES if self._held_bytes else WORTH_BYTES):
                 self._let_go_bytes = 0
                 await asyncio.to_thread(give_back)
             await asyncio.sleep(_GAUGE_S)

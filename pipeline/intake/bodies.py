@@ -32,8 +32,7 @@ MAX_MEMBERS = 10_000
 # little; and 1 KB of zstd can grow to 32 MB, which nothing can stop once it has begun.
 _GZIP_STEP, _ZSTD_STEP = 16_384, 1_024
 _ZSTD_WINDOW = 1 << 23  # what RFC 9659 allows for HTTP
-_LOOK_BYTES = 65_536
-_COMMA = ord(",")
+_LOOK_BYTES = 16_384
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 #: What a body begins with that is not the text that it is said to be.
@@ -159,13 +158,21 @@ def _has_neighbours(data: bytes, lines: int) -> bool:
     It finds those that begin with the same member, as those of one program do, and others
     on the first line.
     """
-    first = data.find(b"\n")
-    if data[first - 1] == _COMMA or data.find(b"}{", 0, first) > 0 or data.find(b"} {", 0, first) > 0:
+    first = data.find(b"\n", data.find(b"{"))
+    if data.endswith((b",", b",\r"), 0, first):
         return True
+    last = data.rfind(b"{", 0, first)
+    # Most reports have no brace behind one that closes, and are not looked through for pairs.
+    closed = data.find(b"}", 0, last)
+    if closed >= 0 and (data.find(b"}{", closed, last + 1) >= 0 or data.find(b"} {", closed, last + 1) >= 0):
+        return True
+    if lines == 1 and closed < 0:
+        return False
     head = data[: data.find(b":", 0, 200) + 1]
     if len(head) < 2 or lines == 1:
-        return len(head) > 1 and data.find(head, 1) > 0
-    return data.count(head, 0, _LOOK_BYTES) > data.count(b"\n", 0, _LOOK_BYTES) + 1
+        return len(head) > 1 and data.find(head, closed) > 0
+    ends = lines if len(data) <= _LOOK_BYTES else data.count(b"\n", 0, _LOOK_BYTES) + 1
+    return data.count(head, 0, _LOOK_BYTES) > ends
 
 
 def _gunzip(member: Any, data: bytes, most: int) -> bytes:
