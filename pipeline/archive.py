@@ -62,6 +62,7 @@ class Archivist:
         self._windows = 0
         self._choosing, self._committing = asyncio.Lock(), asyncio.Lock()
         self._writing = threading.Lock()
+        self._merging: asyncio.Task[None] | None = None
         self._failed = self._closed = False
         self._steps: list[str] = []
 
@@ -89,9 +90,20 @@ class Archivist:
             self._failed = True
             raise
 
+    def is_merging(self) -> bool:
+        """Whether small files are being merged beside the archiving; raises what ended that, if anything did."""
+        if self._merging is None or not self._merging.done():
+            return self._merging is not None
+        merged, self._merging = self._merging, None
+        merged.result()
+        return False
+
     async def close(self, wait_s: float = 15.0) -> bool:
-        """Write no more; False if a write that has begun does not end in so many seconds."""
+        """Write no more; False if a write that has begun does not end in so many seconds. What merges is cancelled."""
         self._closed = True
+        if self._merging is not None:
+            self._merging.cancel()
+            await asyncio.gather(self._merging, return_exceptions=True)
         return await asyncio.to_thread(self._is_at_rest, wait_s)
 
     async def _archive(self, window: Sequence[Waiting]) -> dict[str, int]:
@@ -116,10 +128,10 @@ class Archivist:
             archived = self._window(done, selections, adds)
             with self._at("committing"):
                 await self._patiently(partial(self._write, partial(self._commit, archived, adds)))
-            if number % _UPKEEP_EVERY == 0:
-                await self._compact()
         finally:
             self._committing.release()
+        if number % _UPKEEP_EVERY == 0 and not self._closed and not self.is_merging():
+            self._merging = asyncio.ensure_future(self._compact())
         async with self._choosing:
             self._reports.committed(number)
         return dict(archived.counts)
@@ -146,13 +158,15 @@ class Archivist:
             self._lake.commit_alerts(history)
 
     async def _compact(self) -> None:
+        """Merge small files, one group after the other; only to swap them takes a turn among the commits."""
         for merge in await self._patiently(partial(upkeep.plan_all, self._lake)):
             merged = await self._cluster.merge_files(merge, self._lake.path)
             if isinstance(merged, Failed):
                 _LOG.warning("files of %s were left unmerged: %s", merge.table, merged.reason)
                 return
             try:
-                await asyncio.to_thread(self._write, partial(upkeep.commit, self._lake, merge, merged))
+                async with self._committing:
+                    await asyncio.to_thread(self._write, partial(upkeep.commit, self._lake, merge, merged))
             except Exception as error:
                 if not passes(error):
                     raise

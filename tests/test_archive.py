@@ -1,4 +1,4 @@
-"""The archivist: a window that fails may not be overtaken by the one after it."""
+"""The archivist: windows keep their order, and merges keep out of their way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import archive
 from pipeline.archive import Archivist
 from pipeline.desk import Desk
 from pipeline.dialects import load_dialect
 from pipeline.errors import StorageError
+from pipeline.lake import upkeep
 from pipeline.lake.tables import Lake
-from pipeline.log import Chunk, Slice, open_log
+from pipeline.log import Chunk, Log, Slice, open_log
 from pipeline.messages import Recipe, Screened, Shared, Stamps
 from pipeline.recoveries import Asked, KeyFilter
 from pipeline.schema import FINDINGS, RECOVERIES
@@ -77,5 +79,64 @@ def test_who_comes_after_the_end_is_told_and_waits_for_nothing(make_workspace: C
         assert await archivist.close()
         with pytest.raises(StorageError, match="has ended"):
             await archivist.archive(window(0, 10))
+
+    asyncio.run(run())
+
+
+class Merging:
+    """A cluster that stages nothing, and merges files once it is let."""
+
+    def __init__(self) -> None:
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+
+    async def stage(self, *_: Any) -> dict[str, list[Any]]:
+        return {name: [] for name in ("reports", "sightings", "identities", "rejects")}
+
+    async def merge_files(self, *_: Any) -> Any:
+        self.begun.set()
+        await self.let.wait()
+        raise StorageError("a file is gone")
+
+
+@pytest.fixture
+def stores(make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch) -> tuple[Lake, Log, Desk]:
+    """With a merge to do after each window."""
+    monkeypatch.setattr(archive, "_UPKEEP_EVERY", 1)
+    monkeypatch.setattr(upkeep, "plan_all", lambda lake: [upkeep.Merge("reports", None, ())])
+    workspace = make_workspace()
+    log = open_log(workspace.log_url, workspace.settings.log)
+    log.append([Chunk(b"x\n" * 20, "peacewatch")])
+    return Lake.open_for_writing(workspace.lake_path), log, Desk(workspace.desk_url)
+
+
+def test_windows_are_archived_while_files_are_merged(stores: tuple[Lake, Log, Desk]) -> None:
+    lake, log, desk = stores
+
+    async def run() -> None:
+        cluster = Merging()
+        archivist = Archivist(lake, log, desk, cluster, 0)  # type: ignore[arg-type]
+        await archivist.archive(window(0, 10))
+        await cluster.begun.wait()
+        await asyncio.wait_for(archivist.archive(window(10, 20)), 30)
+        assert archivist.is_merging()
+        assert await archivist.close()
+        assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    asyncio.run(run())
+    assert lake.archived(f"{log.identity}/0") == 20
+
+
+def test_a_merge_that_fails_for_good_is_told(stores: tuple[Lake, Log, Desk]) -> None:
+    lake, log, desk = stores
+
+    async def run() -> None:
+        cluster = Merging()
+        archivist = Archivist(lake, log, desk, cluster, 0)  # type: ignore[arg-type]
+        await archivist.archive(window(0, 10))
+        cluster.let.set()
+        while not archivist._merging.done():  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        with pytest.raises(StorageError, match="a file is gone"):
+            archivist.is_merging()
 
     asyncio.run(run())
