@@ -87,7 +87,7 @@ async def _flow(
             trail=Trail(workspace.secret),
         )
         desk = stack.enter_context(closing(await _unless(stop, _opened(waits, DESK, making))))
-        await asyncio.to_thread(claim, workspace, lake, desk)
+        await _unless(stop, _opened(waits, DESK, partial(claim, workspace, lake, desk)))
         job = await _unless(stop, _opened(waits, LOG, lambda: make_job(workspace, log, lake, desk.screened())))
         address = settings.cluster.scheduler if scheduler is None else scheduler
         teller.cluster = cluster = await stack.enter_async_context(kept(settings.cluster, address, waits))
