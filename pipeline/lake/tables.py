@@ -289,6 +289,8 @@ class Lake:
     def _check(self) -> None:
         """Raise `Conflict` unless this process is still the one that writes."""
         assert self._lock is not None, "only for who opened it for writing"
+        # An archive that is not mounted now has no lock either, and comes back with it.
+        (self.path / "reports" / "_delta_log").stat()
         self._lock.check()
 
     def _create(self, name: str) -> None:
