@@ -26,6 +26,7 @@ from pipeline.desk.office import Office
 from pipeline.errors import Conflict, StorageError, UsageError
 from pipeline.lake import delta_log
 from pipeline.lake.cube import Cube
+from pipeline.lake.log_check import check_log
 from pipeline.lake.tables import Lake, Window
 from pipeline.lake.upkeep import files_of
 from pipeline.log import open_log
@@ -216,6 +217,14 @@ def test_a_torn_checkpoint_is_done_without(archive: Archive, tear: Callable[[Pat
     assert lake.totals()["reports"] == 24
     lake.close()
     assert list((archive.lake.path / "quarantine" / "reports" / "_delta_log").iterdir())
+
+
+def test_a_writer_looks_at_no_checkpoint_but_the_newest(archive: Archive) -> None:
+    older = archive.lake.path / "reports" / "_delta_log" / f"{3:020}.checkpoint.parquet"
+    older.write_bytes(b"")
+    Lake.open_for_writing(archive.lake.path).close()
+    assert older.exists()
+    assert [finding.file for finding in check_log(archive.lake.path / "reports")] == [older]
 
 
 def test_a_checkpoint_that_cannot_be_done_without_stays(archive: Archive) -> None:

@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 from pipeline.durable import sync
 from pipeline.errors import StorageError
 from pipeline.fingerprints import Hashes, Keys, identity_fingerprints, report_fingerprints
+from pipeline.lake.checkpoints import is_newest_sound
 from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes, seal_first, settle_first
 from pipeline.lake.opening import mend, opened
 from pipeline.lake.stage import Add, action, write
@@ -296,7 +297,8 @@ class Lake:
     def _create(self, name: str) -> None:
         """Make a table if there is none. What a crash left of one that is there is made durable, or made anew."""
         folder = self.path / name
-        mend(folder)
+        if not is_newest_sound(folder / "_delta_log"):
+            mend(folder)
         settle_first(folder)
         if not DeltaTable.is_deltatable(str(folder)):
             DeltaTable.create(
