@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -87,7 +87,7 @@ async def _flow(
             trail=Trail(workspace.secret),
         )
         desk = stack.enter_context(closing(await _unless(stop, _opened(waits, DESK, making))))
-        await asyncio.to_thread(claim, workspace, lake, desk)
+        await _unless(stop, _opened(waits, DESK, partial(claim, workspace, lake, desk)))
         job = await _unless(stop, _opened(waits, LOG, lambda: make_job(workspace, log, lake, desk.screened())))
         address = settings.cluster.scheduler if scheduler is None else scheduler
         teller.cluster = cluster = await stack.enter_async_context(kept(settings.cluster, address, waits))
@@ -143,6 +143,7 @@ class _Teller:
         self._log: Log | None = None
         self._total = 0
         self._telling: asyncio.Task[None] | None = None
+        self._turn, self._ended = asyncio.Lock(), asyncio.Event()
 
     def follow(self, flow: Flow, log: Log) -> None:
         """Tell of a flow, too."""
@@ -161,19 +162,25 @@ class _Teller:
     async def end(self) -> None:
         """Tell for the last time, if that was not told yet: from now on nothing is to be seen of the run."""
         if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
-            self._telling = None
+            # Not cancelled: a thread would go on, and what it writes could come after the last.
+            telling, self._telling = self._telling, None
+            self._ended.set()
+            await asyncio.gather(telling, return_exceptions=True)
             self.progress.state, self.progress.metrics = "stopped", ""
             await self.say()
 
     async def _tell(self) -> None:
-        while True:
+        while not self._ended.is_set():
             await self.say()
-            await asyncio.sleep(_SNAPSHOT_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _SNAPSHOT_S)
 
     async def say(self) -> None:
-        """Tell now. A snapshot that cannot be written does not end a run."""
+        """Tell now, one after the other. A snapshot that cannot be written does not end a run."""
+        async with self._turn:
+            await self._say()
+
+    async def _say(self) -> None:
         progress = self.progress
         await self._count()
         if self.cluster is not None:

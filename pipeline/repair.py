@@ -107,19 +107,32 @@ def _mend_log(lake: Path, table: str, done: Repaired) -> None:
     log = lake / table / "_delta_log"
     for finding in check_log(lake / table):
         file = finding.file
-        newest = file == max(commits_of(log), default=None)
-        if finding.spare or newest:
+        content = None if finding.spare or not file.exists() else mended(file.read_bytes())
+        retold = content is None and file == max(commits_of(log), default=None) and _is_retold(lake, table)
+        if finding.spare or retold:
             done.aside.append(str(set_aside(file, lake)))
             why = (
                 "the rest of the log tells the same" if finding.spare else "the plan of the last commit tells it again"
             )
             done.mended.append(f"{file.relative_to(lake)} was moved aside: {why}")
-        elif file.exists() and (content := mended(file.read_bytes())) is not None:
+        elif content is not None:
             done.aside.append(str(set_aside(file, lake)))
             replace(file, content)
             done.mended.append(f"{file.relative_to(lake)} has its one wrong byte right again")
         else:
             done.lost.append(f"{file.relative_to(lake)} {finding.why}: restore the archive from a backup")
+
+
+def _is_retold(lake: Path, table: str) -> bool:
+    """Whether the newest commit of a table is told again when the archive is opened, or when its rows come again.
+
+    A table has none of a window that brought it nothing: its newest is of before the last plan then.
+    """
+    try:
+        plan = read_plan(lake)
+    except StorageError:
+        return False
+    return plan is not None and (table in ("reports", "alerts") or bool(plan.adds.get(table)))
 
 
 def again(workspace: Workspace, log: Log, found: Recount) -> dict[str, pa.Table]:

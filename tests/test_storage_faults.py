@@ -26,12 +26,14 @@ from pipeline.desk.office import Office
 from pipeline.errors import Conflict, StorageError, UsageError
 from pipeline.lake import delta_log
 from pipeline.lake.cube import Cube
+from pipeline.lake.log_check import check_log
 from pipeline.lake.tables import Lake, Window
 from pipeline.lake.upkeep import files_of
 from pipeline.log import open_log
+from pipeline.outages import passes
 from pipeline.own_key import claim
 from pipeline.progress import read_snapshot, write_snapshot
-from pipeline.repair import repair
+from pipeline.repair import Repaired, _mend_log, repair
 from pipeline.requeue import requeued_ids
 from pipeline.status import status
 from pipeline.verify import Verdict, verify
@@ -217,6 +219,14 @@ def test_a_torn_checkpoint_is_done_without(archive: Archive, tear: Callable[[Pat
     assert list((archive.lake.path / "quarantine" / "reports" / "_delta_log").iterdir())
 
 
+def test_a_writer_looks_at_no_checkpoint_but_the_newest(archive: Archive) -> None:
+    older = archive.lake.path / "reports" / "_delta_log" / f"{3:020}.checkpoint.parquet"
+    older.write_bytes(b"")
+    Lake.open_for_writing(archive.lake.path).close()
+    assert older.exists()
+    assert [finding.file for finding in check_log(archive.lake.path / "reports")] == [older]
+
+
 def test_a_checkpoint_that_cannot_be_done_without_stays(archive: Archive) -> None:
     log = archive.lake.path / "reports" / "_delta_log"
     _empty(log)
@@ -271,6 +281,17 @@ def test_a_second_writer_is_noticed_before_any_table_has_its_rows(tmp_path: Path
     assert DeltaTable(one.lake.path / "sightings").version() == 0
 
 
+def test_an_archive_that_is_not_there_now_is_waited_for(tmp_path: Path) -> None:
+    one = Archive(Workspace.create(tmp_path / "force"))
+    away = one.lake.path.rename(tmp_path / "away")
+    with pytest.raises(OSError, match="_delta_log") as gone:
+        one.lake.commit(Window({"log/0": 3}, dict.fromkeys(("reports", "sightings", "rejects", "duplicates"), 0)), {})
+    assert passes(gone.value)
+    away.rename(one.lake.path)
+    one.minutes(0, 1)
+    assert one.lake.archived("log/0") == 3
+
+
 def test_a_writer_that_is_behind_writes_nothing(tmp_path: Path) -> None:
     one = Archive(Workspace.create(tmp_path / "force"))
     assert one.lake.archived("log/0") == 0
@@ -312,6 +333,19 @@ def test_a_damaged_commit_is_mended(workspace: Workspace, which: int) -> None:
     assert file.name in failed(verify(workspace))["tables"]
     assert repair(workspace).lost == []
     assert failed(verify(workspace)) == {}
+
+
+def test_the_newest_commit_of_a_table_is_not_given_up_if_the_last_plan_does_not_tell_it(archive: Archive) -> None:
+    lake = Lake.open_for_writing(archive.lake.path)
+    lake.source_number("log/0")
+    lake.commit(Window({"log/0": 27}, dict.fromkeys(("reports", "sightings", "rejects"), 0) | {"duplicates": 3}), {})
+    lake.close()
+    newest = max((lake.path / "sightings" / "_delta_log").glob("*.json"))
+    newest.write_bytes(newest.read_bytes()[:-40])
+    done = Repaired([], [], [])
+    _mend_log(lake.path, "sightings", done)
+    assert newest.exists()
+    assert any(newest.name in told for told in done.lost)
 
 
 def test_a_commit_that_is_half_done_without_its_plan_is_taken_back(archive: Archive) -> None:

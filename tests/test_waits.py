@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
@@ -21,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 from streamz import Stream
 from tornado.ioloop import IOLoop
 
+from pipeline import driver
 from pipeline.backlog import shrunk
 from pipeline.desk import Desk
 from pipeline.errors import BadInput, Conflict, Overloaded, PeacewatchError, StorageError, Torn, Unavailable, UsageError
@@ -305,3 +307,28 @@ def test_whoever_only_reads_a_desk_does_not_wait_for_who_writes(make_workspace: 
         shell.execute("BEGIN IMMEDIATE")
         with closing(Desk(workspace.desk_url, wait_s=0)) as desk:
             assert desk.counts() == {"open": 0, "recovered": 0, "resolved": 0}
+
+
+def test_nothing_is_told_of_a_run_after_its_end(
+    make_workspace: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slowly(_: Path, snapshot: dict[str, Any]) -> None:
+        if not writing.is_set():
+            writing.set()
+            go_on.wait()
+        told.append(snapshot["state"])
+        go_on.set()
+
+    monkeypatch.setattr(driver, "write_snapshot", slowly)
+
+    async def run() -> None:
+        teller = driver._Teller(make_workspace(), None)
+        async with teller.telling(""):
+            await asyncio.to_thread(writing.wait)
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+
+    asyncio.run(run())
+    assert told == ["starting", "stopped"]

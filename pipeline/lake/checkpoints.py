@@ -43,6 +43,19 @@ def noted(log: Path) -> dict[str, str]:
         return {}
 
 
+def is_newest_sound(log: Path) -> bool:
+    """Whether the newest checkpoint, which is all that a table is opened with, is as it was written; or there is none.
+
+    There is one for every so many commits, each as large as the table has files: not all are looked at each time.
+    """
+    files = _checkpoints(log)
+    newest, hint = max(map(_version, files), default=-1), log / HINT
+    if hint.exists() and not _leads_to_one(hint, {newest}):
+        return False
+    known = noted(log)
+    return all(_is_sound(file, known) for file in files if _version(file) == newest)
+
+
 def damaged(log: Path) -> list[Path]:
     """The checkpoints that are not as they were written, and the hint if it leads to none that is."""
     known = noted(log)

@@ -32,6 +32,7 @@ from pipeline.fingerprints import (
     report_hashes,
     sighting_hashes,
 )
+from pipeline.lake.checkpoints import is_newest_sound
 from pipeline.lake.delta_log import RETENTION, DeltaLog, add, committed, removes, seal_first, settle_first
 from pipeline.lake.opening import mend, opened
 from pipeline.lake.stage import Add, action, write
@@ -306,12 +307,15 @@ class Lake:
     def _check(self) -> None:
         """Raise `Conflict` unless this process is still the one that writes."""
         assert self._lock is not None, "only for who opened it for writing"
+        # An archive that is not mounted now has no lock either, and comes back with it.
+        (self.path / "reports" / "_delta_log").stat()
         self._lock.check()
 
     def _create(self, name: str) -> None:
         """Make a table if there is none. What a crash left of one that is there is made durable, or made anew."""
         folder = self.path / name
-        mend(folder)
+        if not is_newest_sound(folder / "_delta_log"):
+            mend(folder)
         settle_first(folder)
         if not DeltaTable.is_deltatable(str(folder)):
             DeltaTable.create(
