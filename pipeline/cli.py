@@ -131,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _speak_utf8() -> None:
     """Start anew in UTF-8 where Python would take all text for ASCII, as with a service's bare C locale."""
-    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and sys.executable:
+    tried = os.environ.get("PYTHONUTF8") == "1"  # and in vain, as Python's own options go before it
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and sys.executable and not tried:
         # The arguments' bytes stay what they are; children find it in their environment.
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

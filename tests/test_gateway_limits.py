@@ -239,6 +239,21 @@ def chunked(body: bytes) -> bytes:
 OK, BAD = b"HTTP/1.1 202 Accepted", b"HTTP/1.1 400 Bad Request"
 
 
+def test_connect_and_many_offers_in_one_piece_are_answered_and_hold_up_nobody(shared: Running) -> None:
+    with shared.raw() as connection:
+        connection.sendall(b"CONNECT /v1/reports HTTP/1.1\r\nhost: x\r\n\r\nbehind")
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 405 ")
+    offer = b"GET /healthz HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n"
+    with shared.raw() as connection:
+        connection.sendall(offer * 2_000)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 ") < 2_000:
+            got = connection.recv(1_000_000)
+            assert got, answers[-500:]
+            answers += got
+    assert shared.post(line()).status_code == 202
+
+
 def test_what_a_request_offers_does_not_lose_its_body(shared: Running) -> None:
     before = len(shared.stored())
     length = b"content-length: %d" % len(line())

@@ -108,6 +108,13 @@ def test_bad_lines_are_appended_and_counted(log: Log, dialect: Dialect, tmp_path
     assert read_all(log) == data
 
 
+def test_a_bad_first_line_costs_the_others_nothing(log: Log, dialect: Dialect, tmp_path: Path) -> None:
+    data = b'{"a":1}garbage\n' + reports(3)
+    (tmp_path / "a").write_bytes(data)
+    assert ingest_files(log, [tmp_path / "a"], dialect, MAX_REPORT) == Ingested(3, 1)
+    assert read_all(log) == data
+
+
 @pytest.mark.parametrize("megabytes", [2, 50])
 def test_a_long_line_comes_alone(log: Log, dialect: Dialect, tmp_path: Path, megabytes: int) -> None:
     long = b"x" * (megabytes << 20) + b"\n"

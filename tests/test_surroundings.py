@@ -48,6 +48,14 @@ def test_text_at_the_command_line_is_utf8_whatever_the_locale(make_workspace: Ma
     assert "flotte été" in told
 
 
+def test_python_told_to_leave_utf8_alone_is_left_alone(tmp_path: Path) -> None:
+    python, *rest = command(tmp_path)
+    told = subprocess.run(
+        [python, "-X", "utf8=0", *rest, "--version"], env={**os.environ, **BARE}, capture_output=True, timeout=30
+    )
+    assert told.returncode == 0, told.stderr
+
+
 @pytest.mark.parametrize("arguments", [["keys", "add"], ["users", "add", "--role", "officer", "--no-password"]])
 def test_bytes_that_are_no_text_are_told_as_such(make_workspace: MakeWorkspace, arguments: list[str]) -> None:
     refused = bare(make_workspace().root, *arguments, b"fl\xe9au")

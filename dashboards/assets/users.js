@@ -74,7 +74,7 @@ function start(model, root, { Clock, el, icon, capital, setText }) {
   add.addEventListener("click", () => {
     const name = labelled("Name to sign in with", el("input", "field"), {
       name: "name", required: "", maxlength: 256, pattern: "[A-Za-z0-9][\\x21-\\x7e]*", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
-      title: "Small letters, digits and . _ @ -",
+      title: "A letter or digit, then letters, digits and signs, without blanks or accents",
     })
     const shown = labelled("Name that pages show", el("input", "field"), { name: "display_name", maxlength: 100, autocomplete: "off" })
     ask("Add a person", [name, shown, labelled("Role", roles("officer")), el("p", "muted", "A password is made, and shown once.")], "Add", (form) => {

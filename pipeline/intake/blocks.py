@@ -93,8 +93,12 @@ def _in_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     from pipeline.intake.values import Separator, separate_lines
 
     separator = Separator()
-    if line.startswith(b"{") and separator.feed(line) is not None and separator.is_whole:
-        return (separate_lines(chunk) for chunk in cut_chunks(blocks))  # several on a line, or commas behind them
+    if line.startswith(b"{"):
+        lines = separator.feed(line)
+        if lines is not None and separator.is_whole:
+            return (separate_lines(chunk) for chunk in cut_chunks(blocks))  # several on a line, or commas behind them
+        if lines is None and separator.count:
+            return blocks  # a bad line: it is none of the others' business
     separator = Separator()
     separator.feed(first)
     return _separated(blocks) if separator.count else blocks

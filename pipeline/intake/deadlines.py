@@ -85,21 +85,28 @@ class PatientProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         """What uvicorn's own `data_received` does, but for an offer of another protocol."""
         self._unset_keepalive_if_required()
+        rest: bytes | memoryview = data
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._pass_over_offer(data[offer.args[0] :])
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as offer:
+                    if not self._offered:  # CONNECT: what is behind it is for nobody
+                        return
+                    rest = memoryview(rest)[offer.args[0] :]
+                    self._pass_over_offer()
         except httptools.HttpParserError:
             self.send_400_response("this is not HTTP/1.1: send POST /v1/reports HTTP/1.1, a head and a body")
 
-    def _pass_over_offer(self, behind: bytes) -> None:
-        """Read the request again without the offer, as its parser takes what is behind such a head for no HTTP."""
+    def _pass_over_offer(self) -> None:
+        """Read the head again without the offer, as its parser takes what is behind such a head for no HTTP."""
         self._offered = False
         head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         fields = b"".join(b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade")
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self._parse(head + fields + b"\r\n" + behind)
+        self.parser.feed_data(head + fields + b"\r\n")
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -113,6 +120,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._offered = True
             return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
         self._in_head, self._in_body = False, True
         self._piece_bytes = self._behind_bytes = self._body_bytes = self._watched_bytes = 0
         self._disarm()
