@@ -17,9 +17,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-#: A clock may be so far ahead of ours, and a report so old when it comes.
+#: A clock may be so far ahead of ours, and a report so old when it comes: archives of other systems are taken in, too.
 AHEAD_US = 5 * 60 * 1_000_000
-BEHIND_US = 366 * 86_400 * 1_000_000
+BEHIND_US = 10 * 366 * 86_400 * 1_000_000
 #: Clocks that lost their power begin again at 2000; nobody has reports of that year.
 _RESET_US = range(946_684_800_000_000, 978_307_200_000_000)
 

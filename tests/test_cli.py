@@ -353,8 +353,9 @@ def test_lab_starts_jupyterlab_on_the_workspace(workspace: Path) -> None:
     with subprocess.Popen(lab, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("is running at" in line for line in process.stderr)
-        environment = Path(f"/proc/{process.pid}/environ")
-        if environment.exists():
-            assert f"PEACEWATCH_WORKSPACE={workspace}\0".encode() in environment.read_bytes()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if children.exists():
+            environments = [Path(f"/proc/{child}/environ").read_bytes() for child in children.read_text().split()]
+            assert any(f"PEACEWATCH_WORKSPACE={workspace}\0".encode() in each for each in environments)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)

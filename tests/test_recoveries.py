@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,7 @@ def test_slices_in_flight_together_give_the_alerts_of_one_after_the_other(
         load_dialect("peacewatch"),
         secret=workspace.secret,
         first_report_id=0,
-        accepted_at=[(len(sent), 0.0)],
+        accepted_at=[(len(sent), datetime(2026, 11, 3, tzinfo=UTC).timestamp())],
         max_report_bytes=10_000,
     )
     found = screen(rule_from_settings(Rules()), tables.reports, tables.sightings, tables.people)

@@ -86,4 +86,6 @@ class Reports:
             temperature=unknown,
             status=np.full(len(rows), -1, np.int64),
             reports=np.ones(len(rows), np.int64),
+            unbelievable=np.zeros(len(rows), np.int64),
+            clock_us=np.zeros(len(rows), np.int64),
         )
