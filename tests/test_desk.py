@@ -27,6 +27,7 @@ from pipeline.desk.counters import raised
 from pipeline.desk.database import Database
 from pipeline.desk.watched import WatchedChangedError
 from pipeline.errors import StorageError, UsageError
+from pipeline.oddities import ODDITIES
 from pipeline.schema import ALERTS, FINDINGS, RECOVERIES, STAMPS, report_id_base
 
 START = datetime(2026, 11, 2, 7, 30, tzinfo=UTC)
@@ -284,6 +285,21 @@ def test_many_citizens_in_one_slice(desk: Desk) -> None:
 EVENTS = st.lists(
     st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 3), st.sampled_from([2.0, 7.0])), min_size=1, max_size=12
 )
+
+
+def test_odd_reports_are_counted_by_drone_and_kind_once(desk: Desk) -> None:
+    def odd(*rows: tuple[str, str, int]) -> pa.Table:
+        return pa.Table.from_pylist([dict(zip(ODDITIES.names, row, strict=True)) for row in rows], ODDITIES)
+
+    desk.apply(SOURCE, 10, *NONE, odd=odd(("pw-1", "no fix", 2), ("pw-2", "no fix", 1), ("pw-1", "no fix", 3)))
+    desk.apply(SOURCE, 10, *NONE, odd=odd(("pw-1", "no fix", 9)))  # again: the desk has it
+    desk.apply(SOURCE, 20, *NONE, odd=odd(("pw-1", "no fix", 1), ("pw-1", "battery", 4)))
+    desk.apply("log-1/1", 5, *NONE)
+    told = [(row["drone_id"], row["kind"], row["reports"]) for row in desk.odd_reports()]
+    assert told == [("pw-1", "no fix", 6), ("pw-1", "battery", 4), ("pw-2", "no fix", 1)]
+    assert {row["last_at"] for row in desk.odd_reports()} == {at(60)}
+    assert desk.odd_reports(limit=1) == desk.odd_reports()[:1]
+    assert desk.problems() == []
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -85,6 +85,27 @@ def test_a_mended_dialect_makes_reports_of_rejects_once(workspace: Workspace) ->
     assert peacewatch(workspace.root, "verify")["ok"]
 
 
+def test_lines_of_a_dialect_that_was_lost_come_back_in_their_own(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "force")
+    dialect, file = tmp_path / "theirs.yaml", tmp_path / "reports.ndjson"
+    text = (DIALECTS / "peacewatch.yaml").read_text("utf-8").replace("location.", "position.")
+    dialect.write_text(text, "utf-8")
+    file.write_bytes(report(1, position={"lat": 48.85, "lon": 2.35}, location=None))
+    peacewatch(workspace.root, "ingest", "--dialect", dialect, file)
+    file.write_bytes(report(2))
+    peacewatch(workspace.root, "ingest", file)
+    dialect.unlink()
+    assert peacewatch(workspace.root, "run", "--until-drained")["reports"] == 1
+    assert list(waiting(workspace)) == ["its dialect cannot be used: there is no dialect …: use kafka-streams, "
+                                        "peacewatch or the path of a .yaml file"]  # fmt: skip
+    assert peacewatch(workspace.root, "verify")["ok"], "what is known without the dialect"
+    dialect.write_text(text, "utf-8")
+    assert peacewatch(workspace.root, "requeue") == {"requeued": 1}
+    assert peacewatch(workspace.root, "run", "--until-drained")["reports"] == 1
+    assert peacewatch(workspace.root, "status")["reports"] == 2
+    assert peacewatch(workspace.root, "verify")["ok"]
+
+
 def test_who_requeued_what_is_in_the_audit(workspace: Workspace) -> None:
     office = Office(workspace)
     try:

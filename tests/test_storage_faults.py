@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from archive_helpers import Archive
-from conftest import command
+from conftest import command, peacewatch
 from deltalake import DeltaTable
 from flips import flips, make
 
@@ -29,7 +29,7 @@ from pipeline.lake.cube import Cube
 from pipeline.lake.log_check import check_log
 from pipeline.lake.tables import Lake, Window
 from pipeline.lake.upkeep import files_of
-from pipeline.log import open_log
+from pipeline.log import Chunk, open_log
 from pipeline.outages import passes
 from pipeline.own_key import claim
 from pipeline.progress import read_snapshot, write_snapshot
@@ -313,6 +313,19 @@ def test_rows_of_a_damaged_file_are_found_again(workspace: Workspace, table: str
     assert (workspace.lake_path / "quarantine" / table).is_dir()
     assert failed(verify(workspace)) == {}
     assert rows_of(workspace, table) == before
+
+
+def test_a_copy_of_a_report_whose_sightings_are_damaged_is_no_new_report(workspace: Workspace) -> None:
+    log = open_log(workspace.log_url, workspace.settings.log)
+    sent = [stretch.data for part, end in log.ends().items() for stretch in log.read(part, log.begins()[part], end)]
+    log.append([Chunk(b"".join(sent), "peacewatch")])
+    log.close()
+    before = rows_of(workspace, "reports")
+    assert peacewatch(workspace.root, "run", "--until-drained")["reports"] == 0
+    flip(a_file(workspace, "sightings"))
+    assert repair(workspace).lost == []
+    assert failed(verify(workspace)) == {}
+    assert rows_of(workspace, "reports") == before
 
 
 def test_what_the_log_does_not_hold_is_said_to_be_lost(workspace: Workspace) -> None:
