@@ -156,8 +156,11 @@ class Flow:
         async def guarded(x: Any) -> _T:
             try:
                 return await step(x)
-            except Exception as error:  # noqa: BLE001 - whatever it is ends the run, see `watch`
+            except Exception as error:
                 self._fail(error)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    # The run has ended, and what was being done failed of that.
+                    raise asyncio.CancelledError from error
                 never: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
                 return await never
 

@@ -68,7 +68,7 @@ def test_bad_lines_cost_their_neighbours_nothing_and_are_kept(shared: Running) -
     lines = {
         1: (line(1)[:60], "not valid JSON"),
         3: (line(3, citizens="none"), "does not fit dialect peacewatch"),
-        4: (line(4).replace(b"71.5", b"NaN"), "not valid JSON"),
+        4: (line(4).replace(b"71.5", b"NaN"), "peacescore is not a finite number"),
         5: (line(5).replace(b"Jean", b"J\xff"), "not UTF-8"),
         7: (line(7).replace(b"71.5", b"1e400"), "peacescore"),
         8: (line(8, location={"lat": 200, "lon": 2}), "location.lat is 200: between -90 and 90 is right"),

@@ -26,6 +26,7 @@ from pipeline import driver
 from pipeline.backlog import shrunk
 from pipeline.desk import Desk
 from pipeline.errors import BadInput, Conflict, Overloaded, PeacewatchError, StorageError, Torn, Unavailable, UsageError
+from pipeline.flow import Flow
 from pipeline.lake.seen import SeenReports
 from pipeline.lake.tables import Lake, Window
 from pipeline.log import Slice
@@ -332,3 +333,26 @@ def test_nothing_is_told_of_a_run_after_its_end(
 
     asyncio.run(run())
     assert told == ["starting", "stopped"]
+
+
+def test_a_step_that_fails_of_being_cancelled_holds_up_no_end() -> None:
+    async def run() -> bool:
+        flow = Flow.__new__(Flow)
+        flow.failure = asyncio.get_running_loop().create_future()
+        begun = asyncio.Event()
+
+        async def step(_: None) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise StorageError("the run has ended")
+
+        task = asyncio.ensure_future(flow._guard(step)(None))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        flow.failure.cancel()
+        return task.cancelled()
+
+    assert asyncio.run(run())
