@@ -34,7 +34,11 @@ _QUERY = "select citizen_key, count(*), min(peacescore) from sightings group by 
 #: What `--beside` runs again and again; "{}" stands for the workspace.
 _BESIDE = {
     "rebuild": [*_PEACEWATCH, "{}", "cube", "rebuild"],
+    # At the priority of JupyterLab.
     "query": [
+        "nice",
+        "-n",
+        "10",
         sys.executable,
         "-c",
         f"import pipeline, sys; w = pipeline.open_workspace(sys.argv[1])\nwhile True: w.sql({_QUERY!r})",
@@ -53,7 +57,7 @@ def main() -> None:
     parser.add_argument("--commit-s", type=float, help="seconds between commits; few merge files often")
     arguments = parser.parse_args()
     if arguments.commit_s:
-        os.environ["PEACEWATCH_LAKE__COMMIT_S"] = str(arguments.commit_s)
+        os.environ["PEACEWATCH_LAKE_COMMIT_S"] = str(arguments.commit_s)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.create(Path(folder) / "force")
         lines = make_lines(arguments.archive + arguments.rate * arguments.seconds)

@@ -73,10 +73,16 @@ class PatientProcess(Generic[_A, _R]):
         other.close()
 
 
+def step_back() -> None:
+    """Give this process, and those that it starts, a low priority."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+
+
 def _answer(function: Callable[[Any], Any], line: Connection) -> None:
     # Whoever ends the run ends this process too: an interrupt from the terminal is theirs to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICE)
+    step_back()
     # The line ends when whoever asks is gone, before a question or before its answer.
     with suppress(EOFError, BrokenPipeError):
         while True:

@@ -66,7 +66,7 @@ def backtest(
     Example:
       peacewatch backtest --threshold 12 --cool-down 30m --group 200m/10m --start 2026-11-02 --end 2026-11-09
     """
-    workspace = session.open()
+    workspace = session.open_behind_alerts()
     tried = _candidate(workspace.settings.rules, file, changed)
 
     from pipeline.backtest import backtest as run

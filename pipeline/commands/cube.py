@@ -44,7 +44,7 @@ def update(session: Session, as_json: bool) -> None:
     """
     from pipeline.lake.cube import Cube
 
-    _report(Cube.of(session.open()).update, as_json)
+    _report(Cube.of(session.open_behind_alerts()).update, as_json)
 
 
 @cube.command()
@@ -61,7 +61,7 @@ def rebuild(session: Session, as_json: bool) -> None:
     """
     from pipeline.lake.cube import Cube
 
-    _report(Cube.of(session.open()).rebuild, as_json)
+    _report(Cube.of(session.open_behind_alerts()).rebuild, as_json)
 
 
 def _report(refresh: Callable[..., Refreshed], as_json: bool) -> None:

@@ -33,7 +33,7 @@ def verify(context: click.Context, session: Session, repair: bool, as_json: bool
 
         repaired = mend(session.open())
     with progress_bar("verifying") as advance:
-        report = check_all(session.open(), advance)
+        report = check_all(session.open_behind_alerts(), advance)
     if as_json:
         checks = [asdict(check) for check in report.checks]
         print_json({"ok": report.ok, "checks": checks, "repair": None if repaired is None else asdict(repaired)})
@@ -61,7 +61,7 @@ def compact(session: Session, as_json: bool) -> None:
     from pipeline.lake.upkeep import compact as merge
 
     with progress_bar("merging", "groups") as advance:
-        done = merge(session.open().lake_path, advance)
+        done = merge(session.open_behind_alerts().lake_path, advance)
     if as_json:
         print_json(done)
     else:
