@@ -102,7 +102,8 @@ async def _flow(
         stack.push_async_callback(flow.close)
         teller.follow(flow, log)
         no_long_pauses()
-        progress.state = "running"
+        await _unless(stop, cluster.client())
+        progress.begin()
         await teller.say()
         try:
             async with (

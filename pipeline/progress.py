@@ -91,6 +91,10 @@ class Progress:
             return 0.0, 0.0
         return (self.screened - lines) / (now - then), (self.bytes - size) / 1e6 / (now - then)
 
+    def begin(self) -> None:
+        """All is there that the run needs; how long it takes counts from now."""
+        self.state, self._began = "running", time.monotonic()
+
     def summary(self) -> Summary:
         """The run as a whole."""
         seconds = round(time.monotonic() - self._began, 3)
