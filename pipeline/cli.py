@@ -64,7 +64,7 @@ def peacewatch(context: click.Context, directory: Path, debug: bool) -> None:
     Example:
       peacewatch demo
     """
-    context.obj = Session(directory, debug)
+    context.obj = Session(directory, debug, own_process=bool(context.obj))
 
 
 for command in [
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     os.umask(0o077)  # logs, desks and archives hold names and places of people
     try:
-        status = peacewatch.main(given, prog_name="peacewatch", standalone_mode=False)
+        status = peacewatch.main(given, prog_name="peacewatch", standalone_mode=False, obj=arguments is None)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

@@ -41,6 +41,7 @@ class Session:
 
     directory: Path
     debug: bool = False
+    own_process: bool = False  # or else the caller's, whose priority is not ours to change
 
     def open(self) -> Workspace:
         """The workspace; `UsageError` if there is none or a setting is wrong."""
@@ -52,7 +53,8 @@ class Session:
         """As `open`, and from now on a `run` on the same machine gets the processor first."""
         from pipeline.patient_process import step_back
 
-        step_back()
+        if self.own_process:
+            step_back()
         return self.open()
 
 
