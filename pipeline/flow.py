@@ -85,7 +85,9 @@ class Flow:
         screened = desk.screened()
         archived = {part: lake.archived(self._source(part)) for part in range(log.partitions)}
         self._archived_at_start = archived
-        self._start = {part: min(at, screened.get(self._source(part), 0)) for part, at in archived.items()}
+        self._screened_at_start = {part: screened.get(self._source(part), 0) for part in archived}
+        self._boundaries = {part: [at, self._screened_at_start[part]] for part, at in archived.items()}
+        self._start = {part: min(offsets) for part, offsets in self._boundaries.items()}
         self._to_archive = 0  # lines on the desk that are not archived yet
         self._stalls = Stalls(time.monotonic(), self._settings.lake.commit_s)
         self._slow = False
@@ -93,13 +95,12 @@ class Flow:
 
     def build(self) -> None:
         """The picture of the architecture: log → slices → decode, screen → desk → window → spill → stage, commit."""
-        boundaries = {part: [offset] for part, offset in self._archived_at_start.items()}
         settings = self._settings.lake
         loop = {"loop": IOLoop.current(), "asynchronous": True}
         window_bytes = settings.commit_mb * 1e6
         patiently = partial(self._waits.through, LOG)
         self.slices: nodes.tail = Stream.tail(
-            self._log, self._start, boundaries, _SLICE_BYTES, self._fail, self._busy, patiently, **loop
+            self._log, self._start, self._boundaries, _SLICE_BYTES, self._fail, self._busy, patiently, **loop
         )
         self.screening = self.slices.ordered(
             self._guard(self._cluster.decode_and_screen), _LEAST_IN_FLIGHT, together=True
@@ -125,7 +126,9 @@ class Flow:
         """Bring neighbouring slices of a source to the desk, in one transaction."""
         findings = pa.concat_tables([item.findings for item in done])
         stop = done[-1].slice.stop
-        odd = pa.concat_tables([unpacked(item.screened.odd, ODDITIES) for item in done])
+        counted = self._screened_at_start[done[0].slice.partition]
+        new = [item for item in done if item.slice.stop > counted]
+        odd = pa.concat_tables([ODDITIES.empty_table(), *(unpacked(item.screened.odd, ODDITIES) for item in new)])
 
         async def once() -> Applied:
             nonlocal done

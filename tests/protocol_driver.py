@@ -167,7 +167,7 @@ class Driver:
         return opened
 
     def _cut(self, found: Slice) -> list[Slice]:
-        return split_at(found, [self.flow._archived_at_start[found.partition]])
+        return split_at(found, self.flow._boundaries[found.partition])
 
     async def _all(self, step: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return list(await asyncio.gather(*(step(item) for item in items)))

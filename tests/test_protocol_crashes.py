@@ -152,3 +152,14 @@ def test_good_scores_are_heard_though_a_run_that_was_replaced_opened_the_alert(s
     site.append([other(2, (0, 50.0))])
     site.drain()
     site.end()
+
+
+def test_what_is_odd_is_counted_once_though_the_next_run_slices_otherwise(site: Site) -> None:
+    for minute in (1, 2):
+        site.append([Line(0, minute, 0, ((0, score),)) for score in (50.0, 40.0)])  # one moment, two contents
+    site.run().screen(max_bytes=1)
+    site.run().alert()
+    site.stop()
+    site.run().screen(max_bytes=1_000_000)
+    site.run().alert(together=True)
+    assert [row["reports"] for row in site.run().desk.odd_reports()] == [2]
