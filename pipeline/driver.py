@@ -102,7 +102,6 @@ async def _flow(
         stack.push_async_callback(flow.close)
         teller.follow(flow, log)
         no_long_pauses()
-        await _unless(stop, cluster.client())
         progress.begin()
         await teller.say()
         try:

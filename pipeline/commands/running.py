@@ -106,10 +106,10 @@ def run(session: Session, until_drained: bool, scheduler: str | None, as_json: b
 @click.argument("services", nargs=-1, type=click.Choice(["gateway", "run", "dashboard"]), metavar="[SERVICE]...")
 @pass_session
 def up(session: Session, services: tuple[str, ...]) -> None:
-    """All services under one supervisor, which starts again what dies.
+    """Start all services, and restart any that dies.
 
-    Of gateway, run and dashboard those that are named, else all; on the ports of the settings, until
-    Ctrl-C or SIGTERM. What each of them prints is in logs/ of the workspace.
+    Runs the gateway, the pipeline and the dashboard, or only the services that you name, on the ports in the
+    settings, until Ctrl-C or SIGTERM. Their output goes to logs/ in the workspace.
 
     \b
     Example:

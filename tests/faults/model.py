@@ -27,11 +27,6 @@ class Expected:
     alerts: dict[str, tuple[str, str]] = field(default_factory=dict)
     rejects: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
-    def by_bin(self) -> Counter[str]:
-        """Reports by five minutes of event time, ``YYYY-MM-DDTHH:MM``."""
-        bins = ((key[1][:14], int(key[1][14:16]) // 5 * 5) for key in self.reports)
-        return Counter(f"{hour}{minute:02}" for hour, minute in bins)
-
 
 class Sent:
     """Every line that was sent, how often it was tried and how often acknowledged. Safe for several threads."""
