@@ -37,6 +37,7 @@ PATIENCE_MS = 60_000
 BAD_LINES = b"""{"drone_id": "pw-00042", "sequ
 {"drone_id": "pw-00043", "sequence": 7, "time": "yesterday", "location": {"lat": 48.86, "lon": 2.35}, "citizens": []}
 {"drone_id": "pw-00044", "sequence": 8, "time": "2026-11-02T07:30:00Z", "location": {"lat": 98.86, "lon": 2.35}}
+{"drone_id": "pw-00045", "time": "2026-11-02T07:30:00Z", "location": {"lat": 48.86, "lon": 2.35}, "battery": "?"}
 """
 
 
